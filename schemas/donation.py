@@ -1,0 +1,36 @@
+"""Donation: one line's gift. The topic `donations` is the ledger and is kept for ever."""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Struct
+
+from schemas import limits
+from schemas.fields import Count, EventTimeMs, Id, LineNumber
+
+
+class Donation(Struct, frozen=True, gc=False):
+    """One donation, on the partition with the number of its order's partition; Kafka timestamp = `donated_at`.
+
+    `seq` counts the donations of that partition from 0 with no gap and no repeat. `source_offset` is the offset of the
+    order in its partition of `orders`.
+    """
+
+    donation_id: Annotated[str, Meta(description="`order_id:line`")]
+    seq: Count
+    order_id: Id
+    line: LineNumber
+    buyer_id: Id
+    merchant_id: Id
+    item_id: Id
+    project_id: Id
+    fen: Annotated[int, Meta(ge=1, le=limits.PAID_FEN_MAX)]
+    donated_at: EventTimeMs
+    source_offset: Count
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(Donation)
+
+encode_donation = _encoder.encode
+decode_donation = _decoder.decode

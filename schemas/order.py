@@ -1,0 +1,101 @@
+"""OrderCompleted: what comes in.
+
+`decode_order` is the only way from bytes to an order; whatever it returns is valid. What it refuses it names: a
+`Refusal` with the reason of the contract and a detail for a person, which names the field.
+"""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Struct
+
+from schemas import limits
+from schemas.fields import ID_FORBIDDEN, EventTimeMs, Id, LineNumber
+from schemas.rejection import Reason, Refusal
+
+
+class FixedPledge(Struct, frozen=True, gc=False, tag="fixed", tag_field="kind"):
+    """The merchant gives a fixed amount for each deal."""
+
+    project_id: Id
+    fen: Annotated[int, Meta(ge=1, le=limits.PAID_FEN_MAX)]
+
+
+class RatePledge(Struct, frozen=True, gc=False, tag="rate", tag_field="kind"):
+    """The merchant gives a share of what was paid, in basis points (1/10,000)."""
+
+    project_id: Id
+    bps: Annotated[int, Meta(ge=1, le=limits.RATE_BPS_MAX)]
+
+
+Pledge = FixedPledge | RatePledge
+
+
+class OrderLine(Struct, frozen=True, gc=False):
+    """One item of an order; `pledge` is what stood when the deal was made, None for an ordinary item."""
+
+    line: LineNumber
+    item_id: Id
+    paid_fen: Annotated[int, Meta(ge=1, le=limits.PAID_FEN_MAX)]
+    pledge: Pledge | None = None
+
+
+class OrderCompleted(Struct, frozen=True, gc=False):
+    """A completed order, keyed by `buyer_id` on the topic `orders`."""
+
+    order_id: Id
+    buyer_id: Id
+    merchant_id: Id
+    completed_at: EventTimeMs
+    lines: Annotated[tuple[OrderLine, ...], Meta(min_length=1, max_length=limits.LINES_MAX)]
+
+
+_decoder = msgspec.json.Decoder(OrderCompleted)
+_encoder = msgspec.json.Encoder()
+_decode = _decoder.decode
+
+
+def encode_order(order: OrderCompleted) -> bytes:
+    return _encoder.encode(order)
+
+
+def decode_order(key: bytes | None, value: bytes | None) -> OrderCompleted | Refusal:
+    """The order that a record of `orders` holds, or why it is refused.
+
+    Checked in this order, and the first that fails is the reason: size, JSON, types and ranges, ids, unique line
+    numbers, key. The key must be the order's `buyer_id`: repeats are found within a partition, so an order under
+    another key could be counted twice.
+    """
+    if value is None:
+        return Refusal(Reason.NOT_JSON, "the record has no value (a tombstone); an order must be a JSON object")
+    if len(value) > limits.ORDER_MAX_BYTES:
+        return Refusal(Reason.TOO_LARGE, f"{len(value)} bytes; the limit is {limits.ORDER_MAX_BYTES}")
+    try:
+        order = _decode(value)
+    except msgspec.ValidationError as error:
+        return Refusal(Reason.INVALID, str(error))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return Refusal(Reason.NOT_JSON, str(error))
+    # An id can hold a forbidden character only if the bytes hold an escape, a `|`, a DEL or something beyond ASCII.
+    if not value.isascii() or b"\\" in value or b"|" in value or b"\x7f" in value:
+        refusal = _check_ids(order)
+        if refusal is not None:
+            return refusal
+    lines = order.lines
+    if len(lines) > 1 and len({line.line for line in lines}) < len(lines):
+        return Refusal(Reason.INVALID, "line numbers repeat within the order - at `$.lines[...].line`")
+    if key is None or key != order.buyer_id.encode():
+        return Refusal(Reason.INVALID, "the record's key must be the order's buyer_id - at key")
+    return order
+
+
+def _check_ids(order: OrderCompleted) -> Refusal | None:
+    places = [("$.order_id", order.order_id), ("$.buyer_id", order.buyer_id), ("$.merchant_id", order.merchant_id)]
+    for index, line in enumerate(order.lines):
+        places.append((f"$.lines[{index}].item_id", line.item_id))
+        if line.pledge is not None:
+            places.append((f"$.lines[{index}].pledge.project_id", line.pledge.project_id))
+    for place, text in places:
+        if ID_FORBIDDEN.search(text):
+            return Refusal(Reason.INVALID, f"Expected an id without control characters and `|` - at `{place}`")
+    return None

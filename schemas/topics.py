@@ -1,0 +1,86 @@
+"""The topics of the contract: names, keys, partition counts and what the broker must be told of each."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from schemas import limits
+
+
+class Topic(StrEnum):
+    """The bare names; `Topics` puts the deployment's prefix before them."""
+
+    ORDERS = "orders"
+    DONATIONS = "donations"
+    PROJECT_DELTAS = "project-deltas"
+    PROJECT_TOTALS = "project-totals"
+    REJECTED_ORDERS = "rejected-orders"
+    PROJECTS = "projects"
+
+
+# Kafka adds a batch header, and a rejected order carries the refused bytes with six headers more: leave both room.
+_RECORD_ROOM_BYTES = 2 * limits.ORDER_MAX_BYTES
+_REJECTED_ROOM_BYTES = 4 * limits.ORDER_MAX_BYTES
+_FOR_EVER = {"retention.ms": "-1", "retention.bytes": "-1"}
+
+# `orders` is stamped by the broker as it appends (LogAppendTime): latency and "too far in the future" are measured from
+# there. `project-deltas` and `rejected-orders` keep Kafka's default, and every topic that carries event times as its
+# timestamps is kept for ever: retention by record timestamp would delete 2020's segments at once.
+TOPIC_CONFIGS: Mapping[Topic, Mapping[str, str]] = {
+    Topic.ORDERS: {
+        "message.timestamp.type": "LogAppendTime",
+        "max.message.bytes": str(_RECORD_ROOM_BYTES),
+        **_FOR_EVER,
+    },
+    Topic.DONATIONS: {"max.message.bytes": str(_RECORD_ROOM_BYTES), **_FOR_EVER},
+    Topic.PROJECT_DELTAS: {
+        "message.timestamp.type": "LogAppendTime",
+        "max.message.bytes": str(_RECORD_ROOM_BYTES),
+        "retention.ms": str(7 * 24 * 3_600_000),
+    },
+    Topic.PROJECT_TOTALS: {"cleanup.policy": "compact", "max.message.bytes": str(_RECORD_ROOM_BYTES)},
+    Topic.REJECTED_ORDERS: {
+        "message.timestamp.type": "LogAppendTime",
+        "max.message.bytes": str(_REJECTED_ROOM_BYTES),
+        "retention.ms": str(365 * 24 * 3_600_000),
+    },
+    Topic.PROJECTS: {"cleanup.policy": "compact"},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Topics:
+    """The topics of one deployment, by name with its prefix."""
+
+    prefix: str = ""
+
+    def name(self, topic: Topic) -> str:
+        return f"{self.prefix}{topic}"
+
+    @property
+    def orders(self) -> str:
+        return self.name(Topic.ORDERS)
+
+    @property
+    def donations(self) -> str:
+        return self.name(Topic.DONATIONS)
+
+    @property
+    def project_deltas(self) -> str:
+        return self.name(Topic.PROJECT_DELTAS)
+
+    @property
+    def project_totals(self) -> str:
+        return self.name(Topic.PROJECT_TOTALS)
+
+    @property
+    def rejected_orders(self) -> str:
+        return self.name(Topic.REJECTED_ORDERS)
+
+    @property
+    def projects(self) -> str:
+        return self.name(Topic.PROJECTS)
+
+    def partition_count(self, topic: Topic, partitions: int) -> int:
+        """How many partitions `topic` has where a deployment has `partitions` of `orders`."""
+        return 1 if topic is Topic.PROJECTS else partitions

@@ -1,0 +1,43 @@
+"""The command line: `everycent …`. Each command in a module of its own, added here by name."""
+
+import sys
+
+import typer
+
+from streams import __version__
+from streams.errors import UserError
+
+app = typer.Typer(
+    name="everycent",
+    help="Orders in, donations and running totals out: every cent counted once, and provably.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+def _version(show: bool) -> None:
+    if show:
+        typer.echo(f"everycent {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Show the version."),
+) -> None:
+    """Orders in, donations and running totals out: every cent counted once, and provably."""
+
+
+def main() -> None:
+    """Run a command; a person's mistake ends with one line and an exit status, not with a traceback."""
+    try:
+        app()
+    except UserError as error:
+        print(f"everycent: {error}", file=sys.stderr)
+        sys.exit(int(error.exit_status))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The rules, pure: no Kafka, no framework, no clock, no I/O."""

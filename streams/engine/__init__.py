@@ -1,0 +1,1 @@
+"""Kafka and Faust, no business: batches, the commit, restore, the embedded broker."""

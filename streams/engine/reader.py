@@ -1,0 +1,101 @@
+"""Plain, committed reads of a partition from one offset to another: restore, totals, audit and tests read through this.
+
+Nothing here belongs to a consumer group and nothing is written; a crash loses nothing.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+
+from streams.engine.connection import open_consumer
+from streams.errors import UserError
+from streams.settings import Settings
+
+FETCH_MAX_BYTES = 8 * 1_048_576  # a partition's share of one answer: large enough for 500,000 records a second
+READ_TIMEOUT_MS = 1_000  # one wait for records; reading goes on until the end offset is reached
+STALLED_READS_MAX = 60  # so many waits in a row without progress and the read is given up: the broker is ill
+TAIL_STEP_RECORDS = 64  # how far `last_record` looks back at first; markers of transactions take offsets too
+
+Record = ConsumerRecord
+
+
+class LogReader:
+    """Reads partitions of any topic, one at a time, committed records only."""
+
+    def __init__(self, consumer: AIOKafkaConsumer) -> None:
+        self._consumer = consumer
+
+    async def partitions(self, topic: str) -> list[int]:
+        """The partition numbers of `topic`, ascending. Raises UserError if the topic doesn't exist."""
+        await self._consumer._client.force_metadata_update()  # noqa: SLF001 - partitions_for_topic only reads the cache
+        found = self._consumer.partitions_for_topic(topic)
+        if topic not in await self._consumer.topics() or not found:
+            raise UserError(f"topic {topic!r} doesn't exist. Make the topics with `everycent topics create`.")
+        return sorted(found)
+
+    async def start_offset(self, topic: str, partition: int) -> int:
+        """The oldest offset that the partition still holds."""
+        tp = TopicPartition(topic, partition)
+        return int((await self._consumer.beginning_offsets([tp]))[tp])
+
+    async def end_offset(self, topic: str, partition: int) -> int:
+        """The offset after the last committed record (the last stable offset)."""
+        tp = TopicPartition(topic, partition)
+        return int((await self._consumer.end_offsets([tp]))[tp])
+
+    async def offset_for_time(self, topic: str, partition: int, timestamp_ms: int) -> int | None:
+        """The first offset whose record's timestamp is at or after `timestamp_ms`; None if there is none."""
+        tp = TopicPartition(topic, partition)
+        found = (await self._consumer.offsets_for_times({tp: max(timestamp_ms, 0)}))[tp]
+        return None if found is None else int(found.offset)
+
+    async def read(
+        self, topic: str, partition: int, start: int | None = None, end: int | None = None
+    ) -> AsyncIterator[Sequence[Record]]:
+        """Yield the committed records of [start, end) in lists; by default all that there are now.
+
+        Raises UserError if the broker gives nothing for a minute.
+        """
+        tp = TopicPartition(topic, partition)
+        position = await self.start_offset(topic, partition) if start is None else start
+        limit = await self.end_offset(topic, partition) if end is None else end
+        if position >= limit:
+            return
+        self._consumer.assign([tp])
+        self._consumer.seek(tp, position)
+        stalled = 0
+        while position < limit:
+            batch = (await self._consumer.getmany(tp, timeout_ms=READ_TIMEOUT_MS)).get(tp, [])
+            reached = await self._consumer.position(tp)  # also moves past markers and aborted records
+            stalled = stalled + 1 if reached == position else 0
+            if stalled > STALLED_READS_MAX:
+                raise UserError(f"the broker gives no records of {topic}-{partition} from offset {position}")
+            position = reached
+            while batch and batch[-1].offset >= limit:
+                batch.pop()
+            if batch:
+                yield batch
+
+    async def last_record(self, topic: str, partition: int) -> Record | None:
+        """The newest committed record of the partition; None if it holds none."""
+        start = await self.start_offset(topic, partition)
+        end = await self.end_offset(topic, partition)
+        step = TAIL_STEP_RECORDS
+        limit = end
+        while limit > start:
+            position = max(start, limit - step)
+            last = None
+            async for batch in self.read(topic, partition, position, limit):
+                last = batch[-1]
+            if last is not None:
+                return last
+            limit, step = position, step * 8
+        return None
+
+
+@asynccontextmanager
+async def open_reader(settings: Settings) -> AsyncIterator[LogReader]:
+    """A reader on its own connection. Raises UserError if no broker answers."""
+    async with open_consumer(settings, max_partition_fetch_bytes=FETCH_MAX_BYTES, fetch_max_wait_ms=100) as consumer:
+        yield LogReader(consumer)

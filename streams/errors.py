@@ -1,0 +1,23 @@
+"""Errors that are a person's to mend, with the exit status that goes with each.
+
+Anything else that is raised is a bug or an outage and keeps its traceback.
+"""
+
+from enum import IntEnum
+
+
+class ExitStatus(IntEnum):
+    """What a command's exit status means."""
+
+    OK = 0
+    NOT_CONSERVED = 1  # the audit found a difference
+    UNUSABLE = 2  # wrong settings or arguments, no broker, missing topics; for the audit: could not tell
+    FAILED = 3  # a worker gave up and wants its supervisor to start it again
+
+
+class UserError(Exception):
+    """Something that a person can mend: the message names the cause and the way out, in one line."""
+
+    def __init__(self, message: str, exit_status: ExitStatus = ExitStatus.UNUSABLE) -> None:
+        super().__init__(message)
+        self.exit_status = exit_status
