@@ -5,6 +5,7 @@ Nothing here belongs to a consumer group and nothing is written; a crash loses n
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import TypeAlias
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
@@ -17,7 +18,7 @@ READ_TIMEOUT_MS = 1_000  # one wait for records; reading goes on until the end o
 STALLED_READS_MAX = 60  # so many waits in a row without progress and the read is given up: the broker is ill
 TAIL_STEP_RECORDS = 64  # how far `last_record` looks back at first; markers of transactions take offsets too
 
-Record = ConsumerRecord
+Record: TypeAlias = ConsumerRecord
 
 
 class LogReader:
