@@ -5,6 +5,7 @@ import sys
 import typer
 
 from streams import __version__
+from streams.cli.simulate import simulate
 from streams.errors import UserError
 
 app = typer.Typer(
@@ -28,6 +29,9 @@ def _root(
     version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Show the version."),
 ) -> None:
     """Orders in, donations and running totals out: every cent counted once, and provably."""
+
+
+app.command()(simulate)
 
 
 def main() -> None:

@@ -1,0 +1,121 @@
+"""Sends ready-made records to one topic fast: whole record batches, so many in flight and no more.
+
+The producer is idempotent: a send that is tried again after a lost answer is stored once. A record counts as sent when
+every in-sync replica has it; if this process dies, what was in flight may or may not have arrived.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from streams.domain.murmur2 import partitions_of
+from streams.engine.connection import REQUEST_TIMEOUT_MS, client_options, unreachable
+from streams.engine.reader import open_reader
+from streams.errors import UserError
+from streams.settings import Settings
+
+BATCH_MAX_BYTES = 512 * 1_024  # before compression; half of what the broker takes by default, as it may not compress
+CHUNKS_IN_FLIGHT_MAX = 4  # enough to keep the broker busy while the next chunk is made
+DELIVERY_TIMEOUT_SECONDS = 60  # aiokafka's idempotent producer would try for ever
+STOP_TIMEOUT_SECONDS = 5
+
+
+class RecordSender:
+    """Sends chunks of records, each to the partition that Kafka's default partitioner gives its key."""
+
+    def __init__(self, producer: AIOKafkaProducer, topic: str, partition_count: int) -> None:
+        self._producer = producer
+        self._topic = topic
+        self._partition_count = partition_count
+        self._in_flight: deque[list[asyncio.Future[Any]]] = deque()
+
+    async def send(self, keys: Sequence[bytes | None], values: Sequence[bytes | None]) -> None:
+        """Hand over a chunk; waits while too much is in flight. Raises UserError if the broker doesn't take it."""
+        while len(self._in_flight) >= CHUNKS_IN_FLIGHT_MAX:
+            await self._wait_oldest()
+        partitions = partitions_of([key or b"" for key in keys], self._partition_count)
+        rows_by_partition = [(partitions == partition).nonzero()[0] for partition in range(self._partition_count)]
+        sends = [
+            self._send_partition(partition, keys, values, rows.tolist())
+            for partition, rows in enumerate(rows_by_partition)
+            if len(rows)
+        ]
+        try:
+            async with asyncio.timeout(DELIVERY_TIMEOUT_SECONDS):
+                futures = await asyncio.gather(*sends)
+        except (KafkaError, TimeoutError) as error:
+            raise _undelivered(self._topic, error) from error
+        self._in_flight.append([future for batch in futures for future in batch])
+
+    async def flush(self) -> None:
+        """Wait until the broker has everything. Raises UserError if it doesn't take it."""
+        while self._in_flight:
+            await self._wait_oldest()
+
+    async def _send_partition(
+        self, partition: int, keys: Sequence[bytes | None], values: Sequence[bytes | None], rows: list[int]
+    ) -> list[asyncio.Future[Any]]:
+        futures = []
+        # The topic's own clock is the broker's (LogAppendTime); this one stands where an operator chose otherwise.
+        now_ms = time.time_ns() // 1_000_000
+        batch = self._producer.create_batch()
+        for row in rows:
+            if batch.append(timestamp=now_ms, key=keys[row], value=values[row]) is None:  # full
+                futures.append(await self._producer.send_batch(batch, self._topic, partition=partition))
+                batch = self._producer.create_batch()
+                batch.append(timestamp=now_ms, key=keys[row], value=values[row])  # the first one always fits
+        batch.close()
+        futures.append(await self._producer.send_batch(batch, self._topic, partition=partition))
+        return futures
+
+    async def _wait_oldest(self) -> None:
+        futures = self._in_flight.popleft()
+        try:
+            async with asyncio.timeout(DELIVERY_TIMEOUT_SECONDS):
+                await asyncio.gather(*futures)
+        except (KafkaError, TimeoutError) as error:
+            raise _undelivered(self._topic, error) from error
+
+
+@asynccontextmanager
+async def open_sender(settings: Settings, topic: str) -> AsyncIterator[RecordSender]:
+    """A sender with a connection of its own. Raises UserError if no broker answers or the topic doesn't exist."""
+    async with open_reader(settings) as reader:  # a producer that asks for a missing topic may have it created
+        partition_count = len(await reader.partitions(topic))
+    producer = AIOKafkaProducer(
+        enable_idempotence=True,
+        compression_type="zstd",
+        max_batch_size=BATCH_MAX_BYTES,
+        request_timeout_ms=REQUEST_TIMEOUT_MS,
+        **client_options(settings),
+    )
+    try:
+        await producer.start()
+    except (KafkaError, OSError) as error:
+        await _stop(producer)
+        raise unreachable(settings, error) from error
+    try:
+        yield RecordSender(producer, topic, partition_count)
+    finally:
+        await _stop(producer)
+
+
+async def _stop(producer: AIOKafkaProducer) -> None:
+    """Stop, but not wait for ever for a broker that has gone."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(STOP_TIMEOUT_SECONDS):
+            await producer.stop()
+
+
+def _undelivered(topic: str, error: BaseException) -> UserError:
+    if isinstance(error, TimeoutError):
+        return UserError(
+            f"the broker took nothing on topic {topic!r} for {DELIVERY_TIMEOUT_SECONDS} seconds. Is it still running?"
+        )
+    return UserError(f"the broker refused records for topic {topic!r}: {error}")
