@@ -2,6 +2,7 @@
 
 ID_MAX_CHARACTERS = 64  # ids are keys: they travel with every record
 ORDER_MAX_BYTES = 1_048_576  # Kafka's own default for one record; a larger order is refused, not split
+NESTING_MAX = 500  # an interpreter gives up at a depth that depends on who calls: every reader must refuse the same
 LINES_MAX = 200
 LINE_NUMBER_MAX = 65_535
 PAID_FEN_MAX = 10**12  # 10 billion yuan for one line: a typing error, not a deal

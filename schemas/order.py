@@ -4,6 +4,7 @@
 `Refusal` with the reason of the contract and a detail for a person, which names the field.
 """
 
+import re
 from typing import Annotated
 
 import msgspec
@@ -18,25 +19,32 @@ class FixedPledge(Struct, frozen=True, gc=False, tag="fixed", tag_field="kind"):
     """The merchant gives a fixed amount for each deal."""
 
     project_id: Id
-    fen: Annotated[int, Meta(ge=1, le=limits.PAID_FEN_MAX)]
+    fen: Annotated[int, Meta(ge=1, le=limits.PAID_FEN_MAX, description="Amount in fen, 1/100 yuan.")]
 
 
 class RatePledge(Struct, frozen=True, gc=False, tag="rate", tag_field="kind"):
     """The merchant gives a share of what was paid, in basis points (1/10,000)."""
 
     project_id: Id
-    bps: Annotated[int, Meta(ge=1, le=limits.RATE_BPS_MAX)]
+    bps: Annotated[int, Meta(ge=1, le=limits.RATE_BPS_MAX, description="Basis points, 1/10,000 of `paid_fen`.")]
 
 
 Pledge = FixedPledge | RatePledge
 
 
 class OrderLine(Struct, frozen=True, gc=False):
-    """One item of an order; `pledge` is what stood when the deal was made, None for an ordinary item."""
+    """One item of an order; `pledge` is what stood when the deal was made, null for an ordinary item."""
 
     line: LineNumber
     item_id: Id
-    paid_fen: Annotated[int, Meta(ge=1, le=limits.PAID_FEN_MAX)]
+    paid_fen: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=limits.PAID_FEN_MAX,
+            description="What the buyer paid for the line, shipping included, in fen, 1/100 yuan.",
+        ),
+    ]
     pledge: Pledge | None = None
 
 
@@ -53,6 +61,10 @@ class OrderCompleted(Struct, frozen=True, gc=False):
 _decoder = msgspec.json.Decoder(OrderCompleted)
 _encoder = msgspec.json.Encoder()
 _decode = _decoder.decode
+_skip = msgspec.json.Decoder(msgspec.Raw).decode  # checks that the whole is JSON and makes nothing of it
+
+_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)  # never goes back: linear, also where the end is missing
+_BRACKET = re.compile(rb"[][{}]")
 
 
 def encode_order(order: OrderCompleted) -> bytes:
@@ -62,31 +74,61 @@ def encode_order(order: OrderCompleted) -> bytes:
 def decode_order(key: bytes | None, value: bytes | None) -> OrderCompleted | Refusal:
     """The order that a record of `orders` holds, or why it is refused.
 
-    Checked in this order, and the first that fails is the reason: size, JSON, types and ranges, ids, unique line
-    numbers, key. The key must be the order's `buyer_id`: repeats are found within a partition, so an order under
-    another key could be counted twice.
+    Checked in this order, and the first that fails is the reason: size, JSON (all of it, UTF-8 included), types and
+    ranges, ids, unique line numbers, key. The key must be the order's `buyer_id`: repeats are found within a partition,
+    so an order under another key could be counted twice. A field that stands twice counts as its last, as is usual.
     """
     if value is None:
         return Refusal(Reason.NOT_JSON, "the record has no value (a tombstone); an order must be a JSON object")
-    if len(value) > limits.ORDER_MAX_BYTES:
-        return Refusal(Reason.TOO_LARGE, f"{len(value)} bytes; the limit is {limits.ORDER_MAX_BYTES}")
+    if len(value) > 2 * limits.NESTING_MAX and (refusal := _check_size(value)):
+        return refusal
+    is_ascii = value.isascii()
     try:
+        if not is_ascii:
+            value.decode()  # msgspec skips the fields that we don't know without looking at their UTF-8
         order = _decode(value)
     except msgspec.ValidationError as error:
-        return Refusal(Reason.INVALID, str(error))
+        return _refuse_value(value, error)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         return Refusal(Reason.NOT_JSON, str(error))
     # An id can hold a forbidden character only if the bytes hold an escape, a `|`, a DEL or something beyond ASCII.
-    if not value.isascii() or b"\\" in value or b"|" in value or b"\x7f" in value:
-        refusal = _check_ids(order)
-        if refusal is not None:
-            return refusal
+    if (not is_ascii or b"\\" in value or b"|" in value or b"\x7f" in value) and (refusal := _check_ids(order)):
+        return refusal
     lines = order.lines
     if len(lines) > 1 and len({line.line for line in lines}) < len(lines):
         return Refusal(Reason.INVALID, "line numbers repeat within the order - at `$.lines[...].line`")
     if key is None or key != order.buyer_id.encode():
         return Refusal(Reason.INVALID, "the record's key must be the order's buyer_id - at key")
     return order
+
+
+def _refuse_value(value: bytes, error: msgspec.ValidationError) -> Refusal:
+    """`error` stopped the decoding where it stood; what comes after it may not even be JSON, and that goes first."""
+    try:
+        _skip(value)
+    except (msgspec.DecodeError, RecursionError) as malformed:
+        return Refusal(Reason.NOT_JSON, str(malformed))
+    return Refusal(Reason.INVALID, str(error))
+
+
+def _check_size(value: bytes) -> Refusal | None:
+    if len(value) > limits.ORDER_MAX_BYTES:
+        return Refusal(Reason.TOO_LARGE, f"{len(value)} bytes; the limit is {limits.ORDER_MAX_BYTES}")
+    if _nesting(value) > limits.NESTING_MAX:
+        return Refusal(Reason.NOT_JSON, f"nested deeper than {limits.NESTING_MAX} levels")
+    return None
+
+
+def _nesting(value: bytes) -> int:
+    """How deep `value` nests if it is JSON; more than that only where it stays within the limit anyway."""
+    opened = value.count(b"[") + value.count(b"{")
+    if opened <= limits.NESTING_MAX:
+        return opened
+    depth = deepest = 0
+    for bracket in _BRACKET.findall(_STRING.sub(b"", value)):
+        depth += 1 if bracket in b"[{" else -1
+        deepest = max(deepest, depth)
+    return deepest
 
 
 def _check_ids(order: OrderCompleted) -> Refusal | None:

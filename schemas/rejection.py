@@ -1,9 +1,10 @@
 """Rejected orders: the bytes that came, untouched, with the reason in the headers."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import StrEnum
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
+T = TypeVar("T")
 Headers = Sequence[tuple[str, bytes]]
 
 
@@ -53,14 +54,21 @@ def encode_rejection(rejection: Rejection) -> list[tuple[str, bytes]]:
 def decode_rejection(headers: Headers) -> Rejection:
     """Read the headers back. Raises ValueError, naming the header, if one is missing or wrong."""
     found = dict(headers)
+    return Rejection(
+        _read(found, "reason", Reason),
+        _read(found, "detail", str),
+        _read(found, "source-topic", str),
+        _read(found, "source-partition", int),
+        _read(found, "source-offset", int),
+        _read(found, "rejected-at", int),
+    )
+
+
+def _read(found: dict[str, bytes], name: str, parse: Callable[[str], T]) -> T:
+    value = found.get(name)
+    if value is None:  # missing, or without a value, which Kafka allows
+        raise ValueError(f"a rejected order without the header {name!r}")
     try:
-        return Rejection(
-            Reason(found["reason"].decode()),
-            found["detail"].decode(),
-            found["source-topic"].decode(),
-            int(found["source-partition"]),
-            int(found["source-offset"]),
-            int(found["rejected-at"]),
-        )
-    except KeyError as error:
-        raise ValueError(f"a rejected order without the header {error}") from None
+        return parse(value.decode())
+    except ValueError as error:
+        raise ValueError(f"a rejected order whose header {name!r} can't be read: {error}") from None

@@ -5,10 +5,10 @@ memory some time after it became final; its last total stood.
 """
 
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from schemas.fields import Count, Fen, Id, TimeMs, is_id
 
@@ -27,7 +27,7 @@ class WindowKind(StrEnum):
 class ProjectTotal(Struct, frozen=True, gc=False):
     """What a project received in one window.
 
-    `start_ms` to `end_ms` (exclusive) bound the window by event time; `all` has 0 and None, and `start` None. `start`
+    `start_ms` to `end_ms` (exclusive) bound the window by event time; `all` has 0 and null, and `start` null. `start`
     is `start_ms` as ISO 8601 text in the deployment's zone. `late_fen` is the part of `fen` that came after the window
     was final.
     """
@@ -38,11 +38,11 @@ class ProjectTotal(Struct, frozen=True, gc=False):
     end_ms: TimeMs | None
     start: str | None
     fen: Fen
-    donations: Count
+    donations: Annotated[Count, Meta(description="How many donations `fen` is the sum of.")]
     late_fen: Fen
     watermark_ms: TimeMs
-    final: bool
-    revision: Count
+    final: Annotated[bool, Meta(description="The watermark has passed the end of the window.")]
+    revision: Annotated[Count, Meta(description="Only grows; the record with the greatest is the truth.")]
 
 
 class TotalKey(NamedTuple):
@@ -58,10 +58,15 @@ class TotalKey(NamedTuple):
 
 def decode_total_key(key: bytes) -> TotalKey:
     """Read a key back. Raises ValueError for anything else."""
-    parts = key.decode().split("|")
-    if len(parts) != 3 or not is_id(parts[0]):
+    try:
+        project_id, window, start_ms = key.decode().split("|")
+        found = TotalKey(project_id, WindowKind(window), int(start_ms))
+    except ValueError:
+        found = None
+    # int() also takes `+5`, `5_0` and `05`: other bytes, so another key to Kafka.
+    if found is None or found.start_ms < 0 or found.encode() != key or not is_id(found.project_id):
         raise ValueError(f"not the key of a project total: {key!r}")
-    return TotalKey(parts[0], WindowKind(parts[1]), int(parts[2]))
+    return found
 
 
 # A total carries in this header the offset of `project-deltas` up to which (exclusive) it is good.
