@@ -17,16 +17,16 @@ class Donation(Struct, frozen=True, gc=False):
     """
 
     donation_id: Annotated[str, Meta(description="`order_id:line`")]
-    seq: Count
+    seq: Annotated[Count, Meta(description="Counts the donations of the partition from 0, no gap, no repeat.")]
     order_id: Id
     line: LineNumber
     buyer_id: Id
     merchant_id: Id
     item_id: Id
     project_id: Id
-    fen: Annotated[int, Meta(ge=1, le=limits.PAID_FEN_MAX)]
+    fen: Annotated[int, Meta(ge=1, le=limits.PAID_FEN_MAX, description="Amount in fen, 1/100 yuan.")]
     donated_at: EventTimeMs
-    source_offset: Count
+    source_offset: Annotated[Count, Meta(description="Offset of the order in its partition of `orders`.")]
 
 
 _encoder = msgspec.json.Encoder()

@@ -29,7 +29,9 @@ EventTimeMs = Annotated[
 ]
 TimeMs = Annotated[int, Meta(ge=0, le=limits.EVENT_TIME_MAX_MS + 1, description="Milliseconds since the epoch, UTC.")]
 Count = Annotated[int, Meta(ge=0, le=limits.INT64_MAX)]
-LineNumber = Annotated[int, Meta(ge=0, le=limits.LINE_NUMBER_MAX)]
+LineNumber = Annotated[
+    int, Meta(ge=0, le=limits.LINE_NUMBER_MAX, description="The number of the line, unique within its order.")
+]
 
 
 def is_id(text: str) -> bool:
