@@ -167,7 +167,8 @@ def asyncapi_document(schemas: dict[str, Part], contract_version: int) -> Part:
             "description": (
                 "Orders in, donations and running totals out: every cent counted once. Amounts are integers of fen"
                 " (1/100 yuan), times are integer milliseconds since the epoch, UTC. Readers ignore fields that they"
-                " don't know. What the workers write is transactional: read with isolation.level=read_committed."
+                " don't know, and integers are written without a fraction or an exponent. What the workers"
+                " write is transactional: read with isolation.level=read_committed."
             ),
             "license": {"name": "Apache-2.0"},
         },

@@ -56,6 +56,11 @@ class TotalKey(NamedTuple):
         return f"{self.project_id}|{self.window}|{self.start_ms}".encode()
 
 
+def key_of(total: ProjectTotal) -> TotalKey:
+    """The key under which `total` is written."""
+    return TotalKey(total.project_id, total.window, total.start_ms)
+
+
 def decode_total_key(key: bytes) -> TotalKey:
     """Read a key back. Raises ValueError for anything else."""
     try:
