@@ -1,0 +1,111 @@
+"""One commit: the numbered steps by which folded orders become visible, or didn't happen.
+
+The transaction is the only writer and the only commit. A crash in any step before (6) leaves aborted records that no
+reader of committed records sees, and the input offset where it was; a crash after (6) leaves everything in place.
+ARCHITECTURE.md walks through each failure.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from enum import IntEnum
+from typing import Any
+
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.structs import OffsetAndMetadata
+
+from streams.engine import connection, limits
+from streams.engine.stage import Outgoing, Output
+from streams.settings import Settings
+
+
+class Step(IntEnum):
+    """The steps of a commit, in order. Each is reported when it is done."""
+
+    FOLDED = 1  # (1) records folded into the state, synchronously
+    BEGUN = 2  # (2) transaction begun
+    SENT = 3  # (3) record batches handed to the producer
+    OFFSETS_SENT = 4  # (4) input offset put into the transaction
+    ACKNOWLEDGED = 5  # (5) every record batch acknowledged by the broker
+    COMMITTED = 6  # (6) transaction committed
+    COUNTED = 7  # (7) only now the new state counts
+
+
+OnStep = Callable[[Step, TopicPartition], None]
+
+
+def ignore_step(step: Step, tp: TopicPartition) -> None:
+    """What production does at each step: nothing. Fault tests put a crash here."""
+
+
+class Committer:
+    """Writes one input partition's output, under a transactional id of its own that fences whoever had it before."""
+
+    def __init__(self, settings: Settings, tp: TopicPartition, on_step: OnStep = ignore_step) -> None:
+        self._tp = tp
+        self._group_id = settings.app_id
+        self._on_step = on_step
+        self._producer = AIOKafkaProducer(
+            **connection.client_options(settings),
+            transactional_id=f"{settings.app_id}-{tp.topic}-{tp.partition}",
+            transaction_timeout_ms=limits.TRANSACTION_TIMEOUT_MS,
+            compression_type="zstd",
+            max_batch_size=limits.OUTGOING_BATCH_BYTES,
+            max_request_size=limits.PRODUCER_MAX_REQUEST_BYTES,
+            request_timeout_ms=connection.REQUEST_TIMEOUT_MS,
+            metadata_max_age_ms=connection.METADATA_MAX_AGE_MS,
+        )
+
+    async def start(self) -> None:
+        """Take over the partition: an earlier owner's open transaction is aborted and it can't write any more."""
+        await self._producer.start()
+
+    async def stop(self) -> None:
+        await self._producer.stop()
+
+    async def commit(self, output: Output, position: int) -> None:
+        """Steps (2) to (6) for all that was folded up to `position`. Raises KafkaError; then nothing counts."""
+        producer = self._producer
+        await producer.begin_transaction()
+        self._on_step(Step.BEGUN, self._tp)
+        try:
+            acknowledgements = await self._send(output)
+            self._on_step(Step.SENT, self._tp)
+            offset = OffsetAndMetadata(position, output.metadata)
+            await producer.send_offsets_to_transaction({self._tp: offset}, self._group_id)
+            self._on_step(Step.OFFSETS_SENT, self._tp)
+            await asyncio.gather(*acknowledgements)
+            self._on_step(Step.ACKNOWLEDGED, self._tp)
+        except BaseException:
+            await self._abort()
+            raise
+        await producer.commit_transaction()
+        self._on_step(Step.COMMITTED, self._tp)
+
+    async def _send(self, output: Output) -> list[asyncio.Future[Any]]:
+        acknowledgements = []
+        for (topic, partition), records in output.records.items():
+            for batch in self._build_batches(records):
+                future = await self._producer.send_batch(batch, topic, partition=partition)
+                acknowledgements.append(future)
+        return acknowledgements
+
+    def _build_batches(self, records: Sequence[Outgoing]) -> list[Any]:
+        batch = self._producer.create_batch()
+        batches = [batch]
+        append = batch.append
+        for key, value, timestamp_ms, headers in records:
+            if append(timestamp=timestamp_ms, key=key, value=value, headers=headers) is None:
+                batch = self._producer.create_batch()
+                batches.append(batch)
+                append = batch.append
+                if append(timestamp=timestamp_ms, key=key, value=value, headers=headers) is None:
+                    raise AssertionError(f"a record of {len(value or b'')} bytes doesn't fit an empty batch")
+        for batch in batches:
+            batch.close()
+        return batches
+
+    async def _abort(self) -> None:
+        """Give the transaction up. A fenced or dead producer can't, and needn't: its successor does."""
+        manager = self._producer._txn_manager  # noqa: SLF001 - aiokafka's own context manager asks the same
+        if not manager.is_fatal_error():
+            await self._producer.abort_transaction()

@@ -1,0 +1,114 @@
+"""The tasks of one worker: which partitions run here, what comes in for them, and how all of it ends.
+
+A task outlives a rebalance that leaves its partition here. Whoever else may get a partition fences us first, so a task
+that goes on for a while after it lost its partition can do no harm.
+"""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import structlog
+from aiokafka import TopicPartition
+from aiokafka.structs import OffsetAndMetadata
+from faust.types import TP
+
+from streams.engine import limits
+from streams.engine.batches import RecordBatch
+from streams.engine.commit import OnStep, ignore_step
+from streams.engine.connection import open_admin
+from streams.engine.stage import Stage
+from streams.engine.task import PartitionTask, Services
+from streams.settings import Settings
+
+logger = structlog.get_logger(__name__)
+
+
+class Runtime:
+    """Starts, keeps and ends a worker's partition tasks."""
+
+    def __init__(self, settings: Settings, stages: Sequence[Stage], on_step: OnStep = ignore_step) -> None:
+        self._failure: BaseException | None = None  # what this worker can't go on after
+        self._failed = asyncio.Event()
+        self._settings = settings
+        self._stages = {stage.source_topic: stage for stage in stages}
+        self._services = Services(self._seek, self._read_committed, on_step)
+        self._tasks: dict[TopicPartition, PartitionTask] = {}
+        self._running: dict[TopicPartition, asyncio.Task[None]] = {}
+        self._generation = 0
+        self._consumer: Any = None
+
+    @property
+    def tasks(self) -> Sequence[PartitionTask]:
+        return list(self._tasks.values())
+
+    def wants_records(self, tp: TopicPartition) -> bool:
+        """True if the partition's task takes a batch now. Called from the consumer's thread."""
+        task = self._tasks.get(tp)
+        return task is not None and task.wants_records()
+
+    def accept(self, batch: RecordBatch) -> None:
+        """Hand a batch to its partition's task; without one it is dropped, for whoever has it will fetch it again."""
+        task = self._tasks.get(batch.tp)
+        if task is not None:
+            task.accept(batch)
+
+    async def assign(self, consumer: Any, assigned: Iterable[TP], generation: int) -> None:
+        """Make the running tasks those of `assigned`.
+
+        A task is kept only if this worker took part in every generation since it started: else another one may have
+        owned the partition in between, and its state is old.
+        """
+        self._consumer = consumer
+        wanted = {TopicPartition(tp.topic, tp.partition) for tp in assigned if tp.topic in self._stages}
+        took_part = generation == self._generation + 1
+        self._generation = generation
+        kept = wanted & self._running.keys() if took_part else set()
+        await self._drop(self._running.keys() - kept)
+        for tp in sorted(wanted - kept):
+            self._start(tp)
+        logger.info("assignment", generation=generation, partitions=len(wanted), kept=len(kept))
+
+    async def wait_failed(self) -> None:
+        """Wait for as long as all is well, then raise what a task can't go on after."""
+        await self._failed.wait()
+        assert self._failure is not None
+        raise self._failure
+
+    async def finish(self) -> None:
+        """Let every task finish its running commit, then end them all."""
+        for task in self._tasks.values():
+            task.stop()
+        if self._running:
+            await asyncio.wait(self._running.values(), timeout=limits.STOP_TIMEOUT_S)
+        await self._drop(list(self._running))
+
+    def _start(self, tp: TopicPartition) -> None:
+        task = PartitionTask(self._settings, self._stages[tp.topic], tp.partition, self._services)
+        running = asyncio.get_running_loop().create_task(task.run(), name=f"{tp.topic}-{tp.partition}")
+        running.add_done_callback(self._on_end)
+        self._tasks[tp], self._running[tp] = task, running
+
+    def _on_end(self, running: asyncio.Task[None]) -> None:
+        if running.cancelled() or running.exception() is None:
+            return
+        self._failure = self._failure or running.exception()
+        self._failed.set()
+
+    async def _drop(self, tps: Iterable[TopicPartition]) -> None:
+        running = []
+        for tp in list(tps):
+            self._tasks.pop(tp)
+            running.append(self._running.pop(tp))
+        for task in running:
+            task.cancel()
+        if running:
+            await asyncio.wait(running, timeout=limits.STOP_TIMEOUT_S)
+
+    async def _seek(self, tp: TopicPartition, offset: int) -> None:
+        await self._consumer.seek_wait({TP(tp.topic, tp.partition): offset})
+
+    async def _read_committed(self, tp: TopicPartition) -> OffsetAndMetadata | None:
+        async with open_admin(self._settings) as admin:
+            offsets = await admin.list_consumer_group_offsets(self._settings.app_id, partitions=[tp])
+        return offsets.get(tp)

@@ -1,0 +1,64 @@
+"""What a stage of the pipeline gives the engine: where its input is, and for each partition a processor.
+
+One more stage means a fold, an agent file and its topics; nothing in the engine changes.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+from aiokafka import ConsumerRecord
+
+from streams.engine.reader import LogReader
+
+HeaderList = list[tuple[str, bytes]]  # aiokafka wants a list and doesn't change it
+NO_HEADERS: HeaderList = []
+
+
+class Outgoing(NamedTuple):
+    """One record to write. `timestamp_ms` None: the time of writing."""
+
+    key: bytes | None
+    value: bytes | None
+    timestamp_ms: int | None = None
+    headers: HeaderList = NO_HEADERS
+
+
+@dataclass(slots=True)
+class Output:
+    """All that one commit writes: records by destination (topic, partition), each list in the order of writing.
+
+    `metadata` (up to some 4,000 bytes) is kept with the committed offset and handed to `restore` again; it may be lost
+    together with the group's offsets, so nothing that a figure depends on may stand there alone.
+    """
+
+    records: dict[tuple[str, int], list[Outgoing]] = field(default_factory=dict)
+    metadata: str = ""
+
+    def add(self, topic: str, partition: int, record: Outgoing) -> None:
+        self.records.setdefault((topic, partition), []).append(record)
+
+
+class Processor(Protocol):
+    """One partition's state and rules. The engine calls it from one task; after any failure it makes a new one."""
+
+    async def restore(self, log: LogReader, metadata: str) -> int | None:
+        """Read the state back from the output topics; the input position that it is good up to, None where unknown."""
+
+    def fold(self, records: Sequence[ConsumerRecord]) -> None:
+        """Take in the next records of the input, synchronously, changing the state and what the next commit writes."""
+
+    def take_output(self, position: int) -> Output:
+        """What the records folded since the last call give; `position` is the input offset it is good up to."""
+
+    def fold_idle(self) -> bool:
+        """Called once when the input has had nothing for a while; True if there is something to commit now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A stage of the pipeline: a name, its input topic, and how to open one partition of it."""
+
+    name: str
+    source_topic: str
+    open_partition: Callable[[int], Processor]

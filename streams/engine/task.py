@@ -1,0 +1,235 @@
+"""A partition's task: restore, then fold and commit for as long as the partition is ours.
+
+Nothing here survives a crash and nothing needs to: all state is read back from the output topics. Any failure before a
+commit is through throws away the processor with its state, and a new one restores.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import Enum
+
+import structlog
+from aiokafka import TopicPartition
+from aiokafka.errors import InvalidProducerEpoch, KafkaError, ProducerFenced
+from aiokafka.structs import OffsetAndMetadata
+
+from streams.engine import limits
+from streams.engine.batches import RecordBatch
+from streams.engine.commit import Committer, OnStep, Step, ignore_step
+from streams.engine.reader import LogReader, open_reader
+from streams.engine.stage import Processor, Stage
+from streams.errors import ExitStatus, UserError
+from streams.settings import Settings
+
+logger = structlog.get_logger(__name__)
+
+Seek = Callable[[TopicPartition, int], Awaitable[None]]
+ReadCommitted = Callable[[TopicPartition], Awaitable[OffsetAndMetadata | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What a task needs of the worker around it."""
+
+    seek: Seek  # makes the consumer fetch the partition from that offset
+    read_committed: ReadCommitted  # the group's offset and its metadata
+    on_step: OnStep = ignore_step
+
+
+class Phase(Enum):
+    """Where a task stands."""
+
+    STARTING = "starting"
+    RESTORING = "restoring"
+    RUNNING = "running"
+    PAUSING = "pausing"  # after a failure, before it starts again
+    STOPPED = "stopped"
+
+
+class PartitionTask:
+    """Owns one input partition in this process."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        stage: Stage,
+        partition: int,
+        services: "Services",
+    ) -> None:
+        self.tp = TopicPartition(stage.source_topic, partition)
+        self.phase = Phase.STARTING
+        self.position = 0  # the next input offset to fold
+        self.committed = 0  # the input offset that the last commit was good up to
+        self._settings = settings
+        self._stage = stage
+        self._seek = services.seek
+        self._read_committed = services.read_committed
+        self._on_step = services.on_step
+        self._inbox: deque[RecordBatch] = deque()
+        self._arrived = asyncio.Event()
+        self._stop_asked = asyncio.Event()
+        self._failures = 0
+        self._log = logger.bind(topic=self.tp.topic, partition=self.tp.partition)
+
+    # What others call. `wants_records` is called from the consumer's thread and only reads.
+
+    def wants_records(self) -> bool:
+        return (
+            self.phase is Phase.RUNNING
+            and not self._stop_asked.is_set()
+            and len(self._inbox) < limits.INBOX_MAX_BATCHES
+        )
+
+    def accept(self, batch: RecordBatch) -> None:
+        """Take a batch in; it is judged by its offsets when its turn comes."""
+        if self.phase is Phase.RUNNING:
+            self._inbox.append(batch)
+            self._arrived.set()
+
+    def stop(self) -> None:
+        """Ask the task to finish the running commit, with all that is folded, and end."""
+        self._stop_asked.set()
+        self._arrived.set()
+
+    async def run(self) -> None:
+        """Live until stopped. Raises only what starting again can't mend: bugs, broken invariants, lost input."""
+        try:
+            while not self._stop_asked.is_set():
+                try:
+                    await self._live()
+                except (ProducerFenced, InvalidProducerEpoch):
+                    self._log.warning("fenced: another worker owns this partition, or the broker gave us up")
+                    await self._pause(limits.FENCED_PAUSE_S)
+                except KafkaError as error:
+                    pause_s = limits.RESTART_BACKOFF_S[min(self._failures, len(limits.RESTART_BACKOFF_S) - 1)]
+                    self._log.warning("commit given up, restoring", error=repr(error), pause_s=pause_s)
+                    self._failures += 1
+                    await self._pause(pause_s)
+        finally:
+            self.phase = Phase.STOPPED
+            self._inbox.clear()
+
+    async def _pause(self, seconds: float) -> None:
+        self.phase = Phase.PAUSING
+        self._inbox.clear()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._stop_asked.wait(), seconds)
+
+    async def _live(self) -> None:
+        self.phase = Phase.STARTING
+        processor = self._stage.open_partition(self.tp.partition)
+        committer = Committer(self._settings, self.tp, self._on_step)
+        try:
+            await committer.start()  # first of all: from here on nobody else can write
+            self.phase = Phase.RESTORING
+            async with open_reader(self._settings) as log:
+                self.position = self.committed = await self._restore(processor, log)
+            await self._seek(self.tp, self.position)
+            self.phase = Phase.RUNNING
+            self._log.info("partition ready", position=self.position)
+            await self._fold_and_commit(processor, committer)
+        finally:
+            await committer.stop()
+
+    async def _restore(self, processor: Processor, log: LogReader) -> int:
+        """Bring the state back and say from which offset to go on: the greater of what the group and the state know."""
+        offset = await self._read_committed(self.tp)
+        of_group = None if offset is None or offset.offset < 0 else offset.offset
+        of_state = await processor.restore(log, "" if offset is None else offset.metadata)
+        start = await log.start_offset(self.tp.topic, self.tp.partition)
+        end = await log.end_offset(self.tp.topic, self.tp.partition)
+        position = max(of_group or 0, of_state or 0)
+        if of_state is not None and (of_group or 0) < of_state:
+            self._log.warning(
+                "the group's offset is behind the state; the state counts", group=of_group, state=of_state
+            )
+        if position > end:
+            raise UserError(
+                f"{self.tp.topic}-{self.tp.partition} ends at offset {end}, but it was already processed up to "
+                f"{position}: the topic was deleted or cut. Restore it, or start anew with another EVERYCENT_APP_ID "
+                "and EVERYCENT_TOPIC_PREFIX.",
+                ExitStatus.FAILED,
+            )
+        if of_group is None and of_state is None:
+            return start
+        self._refuse_gap(position, start)
+        return position
+
+    def _refuse_gap(self, position: int, start: int) -> None:
+        if start > position:
+            raise UserError(
+                f"records {position} to {start - 1} of {self.tp.topic}-{self.tp.partition} were deleted before they "
+                "were processed. Raise the topic's retention; the lost records must be sent again.",
+                ExitStatus.FAILED,
+            )
+
+    async def _fold_and_commit(self, processor: Processor, committer: Committer) -> None:
+        loop = asyncio.get_running_loop()
+        interval_s = self._settings.commit_interval_ms / 1_000
+        idle_s = self._settings.idle_after_ms / 1_000
+        idle = False
+        while not self._stop_asked.is_set():
+            folded = await self._fold_next(processor, loop.time() + idle_s)
+            if folded is None:
+                if idle or self._stop_asked.is_set() or not processor.fold_idle():
+                    continue
+                idle = True
+            else:
+                idle = False
+                started = loop.time()
+                while folded < limits.COMMIT_MAX_RECORDS and not self._stop_asked.is_set():
+                    backlog = bool(self._inbox)
+                    deadline = started + interval_s * (limits.COMMIT_STRETCH if backlog else 1)
+                    more = await self._fold_next(processor, deadline)
+                    if more is None:
+                        break
+                    folded += more
+            self._on_step(Step.FOLDED, self.tp)
+            await committer.commit(processor.take_output(self.position), self.position)
+            self.committed = self.position
+            self._failures = 0
+            self._on_step(Step.COUNTED, self.tp)
+
+    async def _fold_next(self, processor: Processor, deadline: float) -> int | None:
+        """Fold one batch; how many records it held for us, or None if none came before `deadline`."""
+        while True:
+            batch = await self._next_batch(deadline)
+            if batch is None:
+                return None
+            if batch.next_offset <= self.position:
+                continue  # from before a rebalance or a seek: all of it is folded
+            if batch.base_offset > self.position:
+                await self._close_gap(batch)
+                continue
+            records = batch.since(self.position)
+            processor.fold(records)
+            self.position = batch.next_offset
+            if records:
+                return len(records)
+
+    async def _next_batch(self, deadline: float) -> RecordBatch | None:
+        loop = asyncio.get_running_loop()
+        while not self._inbox:
+            self._arrived.clear()
+            left = deadline - loop.time()
+            if self._stop_asked.is_set() or left <= 0:
+                return None
+            try:
+                await asyncio.wait_for(self._arrived.wait(), left)
+            except TimeoutError:
+                return None
+        if loop.time() >= deadline:
+            return None
+        await asyncio.sleep(0)  # folding is long: let heartbeats and other partitions in between
+        return self._inbox.popleft() if self._inbox else None
+
+    async def _close_gap(self, batch: RecordBatch) -> None:
+        """Go back for what was fetched but never reached us; give up loudly if the broker no longer has it."""
+        self._inbox.clear()
+        async with open_reader(self._settings) as log:
+            self._refuse_gap(self.position, await log.start_offset(self.tp.topic, self.tp.partition))
+        self._log.info("going back for records that did not arrive", position=self.position, got=batch.base_offset)
+        await self._seek(self.tp, self.position)

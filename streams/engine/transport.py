@@ -1,0 +1,154 @@
+"""Our seams in Faust's aiokafka transport: committed records only, in batches, and only for partitions that want them.
+
+Faust reads uncommitted records unless its own exactly_once is on, and it counts single records. The consumer thread
+here reads committed ones and takes whole fetched batches with the offsets that they cover. A partition gets none before
+its task has restored its state, and none while its inbox is full: that is the whole of flow control.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.consumer.fetcher import FetchResult
+from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+
+from streams.engine import connection
+from streams.engine.batches import RecordBatch
+from streams.settings import Settings
+
+BATCH_MAX_RECORDS = 4_096  # bounds one fold's hold of the event loop (some 30 ms) and the records in memory
+PARTITION_FETCH_MAX_BYTES = 512 * 1024  # packed; an order of the largest size still comes through, alone
+FETCH_MAX_WAIT_MS = 250  # an idle fetch returns so often, so a partition that starts to want records waits no longer
+HELD_BACK_POLL_S = 0.01  # how soon a partition that was held back is looked at again
+SESSION_TIMEOUT_MS = 10_000  # a killed worker's partitions move after so long
+HEARTBEAT_INTERVAL_MS = 1_000
+REBALANCE_TIMEOUT_MS = 30_000
+
+Wants = Callable[[TopicPartition], bool]
+
+
+class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
+    """Faust's consumer thread with our consumer and our way of taking what it fetched."""
+
+    def _create_worker_consumer(self, transport: "Transport") -> AIOKafkaConsumer:
+        self._assignor = StickyPartitionAssignor  # what a worker holds it keeps: less to restore
+        return AIOKafkaConsumer(
+            **connection.client_options(transport.settings),
+            group_id=self.app.conf.id,
+            client_id=self.app.conf.broker_client_id,
+            partition_assignment_strategy=[StickyPartitionAssignor],
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed",
+            max_partition_fetch_bytes=PARTITION_FETCH_MAX_BYTES,
+            fetch_max_wait_ms=FETCH_MAX_WAIT_MS,
+            max_poll_interval_ms=24 * 3_600_000,  # progress is watched by the tasks; a fetch may wait for them
+            session_timeout_ms=SESSION_TIMEOUT_MS,
+            heartbeat_interval_ms=HEARTBEAT_INTERVAL_MS,
+            rebalance_timeout_ms=REBALANCE_TIMEOUT_MS,
+            request_timeout_ms=connection.REQUEST_TIMEOUT_MS,
+            metadata_max_age_ms=connection.METADATA_MAX_AGE_MS,
+        )
+
+    async def _fetch_records(
+        self,
+        consumer: AIOKafkaConsumer,
+        active_partitions: set[TP],
+        timeout: float | None = None,  # noqa: ASYNC109 - Faust's signature
+        max_records: int | None = None,  # noqa: ARG002 - Faust's signature
+    ) -> dict[TP, RecordBatch]:
+        """What has been fetched for the partitions that want records; empty after `timeout` seconds without any."""
+        if not self.consumer.flow_active:
+            return {}
+        fetcher = consumer._fetcher  # noqa: SLF001 - the seam that this class is
+        if consumer._closed or fetcher._closed:  # noqa: SLF001
+            raise driver.ConsumerStoppedError
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + (timeout or 0)
+        with fetcher._subscriptions.fetch_context():  # noqa: SLF001
+            while True:
+                if fetcher._subscriptions.reassignment_in_progress:  # noqa: SLF001
+                    await fetcher._subscriptions.wait_for_assignment()  # noqa: SLF001
+                batches, held_back = self._take_batches(fetcher, active_partitions)
+                remaining = deadline - loop.time()
+                if batches or remaining <= 0 or not self.consumer.flow_active:
+                    return batches
+                waiter = fetcher._create_fetch_waiter()  # noqa: SLF001
+                await asyncio.wait([waiter], timeout=min(remaining, HELD_BACK_POLL_S) if held_back else remaining)
+                if not waiter.done():
+                    waiter.cancel()
+                elif not fetcher._closed:  # noqa: SLF001
+                    waiter.result()  # raises what the coordinator met, such as a refused authorization
+                else:
+                    return {}
+
+    def _take_batches(self, fetcher: Any, active_partitions: set[TP]) -> tuple[dict[TP, RecordBatch], bool]:
+        """Take one batch of each partition that wants one, and say whether any that doesn't has something."""
+        wants = self.transport.wants
+        batches: dict[TP, RecordBatch] = {}
+        held_back = False
+        for tp in list(fetcher._records):  # noqa: SLF001
+            if tp not in active_partitions:
+                if not fetcher._subscriptions.is_assigned(tp):  # noqa: SLF001
+                    del fetcher._records[tp]  # noqa: SLF001
+                continue
+            if not wants(tp):
+                held_back = True
+                continue
+            fetched = fetcher._records[tp]  # noqa: SLF001
+            if type(fetched) is not FetchResult:
+                if batches:
+                    break  # hand over what there is; the error is raised at the next call
+                self._done_with(fetcher, tp)
+                fetched.check_raise()
+                continue
+            batch = self._take_batch(tp, fetched)
+            if not fetched.has_more():
+                self._done_with(fetcher, tp)
+            if batch is not None:
+                batches[TP(tp.topic, tp.partition)] = batch
+        return batches, held_back
+
+    @staticmethod
+    def _take_batch(tp: TopicPartition, fetched: FetchResult) -> RecordBatch | None:
+        if not fetched.has_more() or not fetched.check_assignment(tp):
+            return None
+        unread = fetched._partition_records  # noqa: SLF001
+        base_offset = unread.next_fetch_offset
+        records = fetched.getall(BATCH_MAX_RECORDS)
+        next_offset = unread.next_fetch_offset
+        return None if next_offset == base_offset else RecordBatch(tp, base_offset, next_offset, records)
+
+    @staticmethod
+    def _done_with(fetcher: Any, tp: TopicPartition) -> None:
+        del fetcher._records[tp]  # noqa: SLF001
+        fetcher._notify(fetcher._wait_consume_future)  # noqa: SLF001 - ask for more
+
+
+class Consumer(driver.Consumer):  # type: ignore[misc]
+    """Faust's consumer, running our thread."""
+
+    def _new_consumer_thread(self) -> ConsumerThread:
+        return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+
+class Producer(driver.Producer):  # type: ignore[misc]
+    """Faust's own producer. Nothing is sent through it, but it connects, so it must know how."""
+
+    def _settings_auth(self) -> dict[str, Any]:
+        return connection.client_options(self.transport.settings)
+
+
+class Transport(driver.Transport):  # type: ignore[misc]
+    """Faust's aiokafka transport with our consumer. `wants` says whether a partition takes records now; thread-safe."""
+
+    Consumer: ClassVar[type] = Consumer
+    Producer: ClassVar[type] = Producer
+
+    def __init__(self, *args: Any, settings: Settings, wants: Wants, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.settings = settings
+        self.wants = wants
