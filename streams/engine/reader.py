@@ -29,9 +29,9 @@ class LogReader:
 
     async def partitions(self, topic: str) -> list[int]:
         """The partition numbers of `topic`, ascending. Raises UserError if the topic doesn't exist."""
-        await self._consumer._client.force_metadata_update()  # noqa: SLF001 - partitions_for_topic only reads the cache
-        found = self._consumer.partitions_for_topic(topic)
-        if topic not in await self._consumer.topics() or not found:
+        cluster = await self._consumer._client.fetch_all_metadata()  # noqa: SLF001 - the public way gives names only
+        found = cluster.partitions_for_topic(topic)
+        if not found:
             raise UserError(f"topic {topic!r} doesn't exist. Make the topics with `everycent topics create`.")
         return sorted(found)
 
