@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, KafkaTimeoutError
 
 from streams.domain.murmur2 import partitions_of
 from streams.engine.connection import REQUEST_TIMEOUT_MS, client_options, unreachable
@@ -33,7 +33,8 @@ class RecordSender:
         self._producer = producer
         self._topic = topic
         self._partition_count = partition_count
-        self._in_flight: deque[list[asyncio.Future[Any]]] = deque()
+        self._in_flight: deque[tuple[int, list[asyncio.Future[Any]]]] = deque()
+        self._acknowledged = 0
 
     async def send(self, keys: Sequence[bytes | None], values: Sequence[bytes | None]) -> None:
         """Hand over a chunk; waits while too much is in flight. Raises UserError if the broker doesn't take it."""
@@ -50,8 +51,8 @@ class RecordSender:
             async with asyncio.timeout(DELIVERY_TIMEOUT_SECONDS):
                 futures = await asyncio.gather(*sends)
         except (KafkaError, TimeoutError) as error:
-            raise _undelivered(self._topic, error) from error
-        self._in_flight.append([future for batch in futures for future in batch])
+            raise self._undelivered(error) from error
+        self._in_flight.append((len(keys), [future for batch in futures for future in batch]))
 
     async def flush(self) -> None:
         """Wait until the broker has everything. Raises UserError if it doesn't take it."""
@@ -75,12 +76,19 @@ class RecordSender:
         return futures
 
     async def _wait_oldest(self) -> None:
-        futures = self._in_flight.popleft()
+        records, futures = self._in_flight.popleft()
         try:
             async with asyncio.timeout(DELIVERY_TIMEOUT_SECONDS):
                 await asyncio.gather(*futures)
         except (KafkaError, TimeoutError) as error:
-            raise _undelivered(self._topic, error) from error
+            raise self._undelivered(error) from error
+        self._acknowledged += records
+
+    def _undelivered(self, error: BaseException) -> UserError:
+        reached = f"It has {self._acknowledged:,} records of this run, perhaps some more"
+        if isinstance(error, TimeoutError | KafkaTimeoutError):
+            return UserError(f"the broker stopped taking records for topic {self._topic!r}. {reached}. Is it running?")
+        return UserError(f"the broker refused records for topic {self._topic!r}: {error!r}. {reached}.")
 
 
 @asynccontextmanager
@@ -111,11 +119,3 @@ async def _stop(producer: AIOKafkaProducer) -> None:
     with suppress(TimeoutError):
         async with asyncio.timeout(STOP_TIMEOUT_SECONDS):
             await producer.stop()
-
-
-def _undelivered(topic: str, error: BaseException) -> UserError:
-    if isinstance(error, TimeoutError):
-        return UserError(
-            f"the broker took nothing on topic {topic!r} for {DELIVERY_TIMEOUT_SECONDS} seconds. Is it still running?"
-        )
-    return UserError(f"the broker refused records for topic {topic!r}: {error}")
