@@ -1,0 +1,52 @@
+"""`everycent audit`: whether every cent is there, once."""
+
+import asyncio
+import json
+import traceback
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from streams.errors import ExitStatus, UserError
+from streams.settings import load_settings
+from streams.views.audit import run_audit
+from streams.views.audit_screen import AuditProgress, print_report
+
+WAIT_S_MAX = 86_400
+DEFAULT_WAIT_S = 10  # a commit and a look-up or two: whoever audits right after a load needn't think of it
+
+
+def audit(
+    *,
+    wait: Annotated[
+        int,
+        typer.Option(
+            min=0, max=WAIT_S_MAX, metavar="SECONDS", help="How long to wait for orders and sums that are on their way."
+        ),
+    ] = DEFAULT_WAIT_S,
+    as_json: Annotated[bool, typer.Option("--json", help="The verdict as one JSON object.")] = False,
+) -> None:
+    """Re-derive every donation and total from the orders and compare, to the fen.
+
+    Exit status: 0 conserved, 1 not conserved, 2 could not tell (no broker, missing topics, or orders that the workers
+    haven't finished; what is finished has been checked even then). Workers may go on running meanwhile.
+
+    Example: everycent audit --wait 60 --json
+    """
+    settings = load_settings()
+    try:
+        with AuditProgress() as progress:
+            report = asyncio.run(run_audit(settings, wait_s=wait, progress=progress))
+    except UserError:
+        raise
+    except KeyboardInterrupt:
+        raise UserError("interrupted before the end: could not tell") from None
+    except Exception as error:  # Python would exit with 1, which here says that money is missing
+        traceback.print_exc()
+        raise typer.Exit(int(ExitStatus.UNUSABLE)) from error
+    if as_json:
+        print(json.dumps(report.to_json(), ensure_ascii=False))
+    else:
+        print_report(report, Console())
+    raise typer.Exit(int(report.exit_status))

@@ -1,0 +1,136 @@
+"""The rules of the contract, written a second time: what an order must give.
+
+The audit judges the writers, so it shares nothing with them but the decoding in `schemas`. Where the two disagree, one
+of them is wrong; that is the point. Pure and in memory: a crash means that the audit starts again.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Protocol
+
+from schemas.donation import Donation
+from schemas.limits import FUTURE_TOLERANCE_MS
+from schemas.order import FixedPledge, OrderCompleted, OrderLine, decode_order
+from schemas.rejection import Headers, Reason, Refusal
+
+RATE_MINIMUM_FEN = 2
+HORIZON_SLICES = 24  # order ids are forgotten by slices of the horizon, not one by one
+
+
+class AuditRecord(Protocol):
+    """What the audit reads of a record of any topic."""
+
+    @property
+    def offset(self) -> int: ...
+    @property
+    def timestamp(self) -> int: ...
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes | None: ...
+    @property
+    def headers(self) -> Headers: ...
+
+
+def pledged_fen(line: OrderLine) -> int:
+    """What the line gives, in fen. The rule: docs/contract.md, programme `charity-items`."""
+    pledge = line.pledge
+    if pledge is None:
+        return 0
+    if isinstance(pledge, FixedPledge):
+        return min(pledge.fen, line.paid_fen)
+    whole, rest = divmod(line.paid_fen * pledge.bps, 10_000)
+    if rest >= 5_000:  # half up
+        whole += 1
+    whole = max(whole, RATE_MINIMUM_FEN)
+    return min(whole, line.paid_fen)
+
+
+def derive(order: OrderCompleted, source_offset: int, seq: int) -> list[Donation]:
+    """The donations of an accepted order, in the order of its lines; the first one's number is `seq`."""
+    donations = []
+    for line in order.lines:
+        if line.pledge is not None:
+            donations.append(
+                Donation(
+                    f"{order.order_id}:{line.line}",
+                    seq,
+                    order.order_id,
+                    line.line,
+                    order.buyer_id,
+                    order.merchant_id,
+                    line.item_id,
+                    line.pledge.project_id,
+                    pledged_fen(line),
+                    order.completed_at,
+                    source_offset,
+                )
+            )
+            seq += 1
+    return donations
+
+
+class Judge:
+    """Says of each order of one partition, in offset order, what it must give.
+
+    Remembers the orders that donated within the dedupe horizon: 64 bits of what they gave, by order id. (Two different
+    gifts look the same once in 2^64; the bits differ from process to process.)
+    """
+
+    def __init__(self, horizon_ms: int) -> None:
+        self._slice_ms = horizon_ms // HORIZON_SLICES
+        self._given: dict[str, int] = {}
+        self._clock_ms = 0  # the newest event time of an order that donated
+        self._slice = -1
+        self._ids: list[str] = []
+        self._ids_by_slice: deque[tuple[int, list[str]]] = deque()
+
+    def __len__(self) -> int:
+        return len(self._given)
+
+    def judge(self, record: AuditRecord, seq: int) -> list[Donation] | Refusal | None:
+        """The donations that must be there (none at all without a pledge), a refusal, or None for a repeat."""
+        order = decode_order(record.key, record.value)
+        if isinstance(order, Refusal):
+            return order
+        if order.completed_at - record.timestamp > FUTURE_TOLERANCE_MS:
+            return Refusal(Reason.TOO_FAR_IN_FUTURE, f"completed_at {order.completed_at}, arrived {record.timestamp}")
+        donations = derive(order, record.offset, seq)
+        before = self._given.get(order.order_id)
+        if before is None:
+            if donations:
+                self.remember(donations)
+            return donations
+        if donations and _digest(donations) == before:
+            return None
+        return Refusal(Reason.CONFLICT, f"order {order.order_id} gave other donations before")
+
+    def remember(self, donations: Sequence[Donation]) -> None:
+        """An order gave these `donations`: it is known from now on, until the horizon has passed."""
+        order_id = donations[0].order_id
+        completed_at = donations[0].donated_at
+        if completed_at > self._clock_ms:
+            self._clock_ms = completed_at
+            if completed_at // self._slice_ms > self._slice:
+                self._slice = completed_at // self._slice_ms
+                self._start_slice()
+        self._given[order_id] = _digest(donations)
+        self._ids.append(order_id)
+
+    def gave(self, order_id: str) -> bool:
+        """True if the order is remembered as one that donated."""
+        return order_id in self._given
+
+    def _start_slice(self) -> None:
+        self._ids = []
+        self._ids_by_slice.append((self._slice, self._ids))
+        while self._slice - self._ids_by_slice[0][0] > HORIZON_SLICES:
+            _, ids = self._ids_by_slice.popleft()
+            for order_id in ids:
+                del self._given[order_id]
+
+
+def _digest(donations: Sequence[Donation]) -> int:
+    first = donations[0]
+    gifts = [(each.line, each.item_id, each.project_id, each.fen) for each in donations]
+    return hash((first.buyer_id, first.merchant_id, first.donated_at, *gifts))

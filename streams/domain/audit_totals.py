@@ -1,0 +1,186 @@
+"""What the donations add up to, and whether `project-totals` says the same.
+
+The ledger keeps one sum for each project and minute and rolls it up at the end: memory is bounded by the projects and
+minutes that there are donations in, not by donations. Nothing is written; a crash means that the audit starts again.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from typing import TypeAlias
+
+import msgspec
+
+from schemas.totals import ProjectTotal, TotalKey, WindowKind, decode_total
+from streams.domain.audit_findings import Findings, Kind
+from streams.domain.audit_rule import AuditRecord
+from streams.domain.audit_windows import MINUTE_MS, AuditCalendar
+
+Sum: TypeAlias = list[int]  # [fen, donations]
+_BY_START = (WindowKind.HOUR, WindowKind.DAY, WindowKind.MONTH, WindowKind.YEAR)
+
+
+class Ledger:
+    """The donations' sums by project and minute of event time."""
+
+    def __init__(self) -> None:
+        self._projects: dict[str, dict[int, Sum]] = {}
+
+    def add(self, project_id: str, donated_at: int, fen: int) -> None:
+        minutes = self._projects.get(project_id)
+        if minutes is None:
+            minutes = self._projects[project_id] = {}
+        minute = donated_at // MINUTE_MS
+        found = minutes.get(minute)
+        if found is None:
+            minutes[minute] = [fen, 1]
+        else:
+            found[0] += fen
+            found[1] += 1
+
+    def projects(self) -> Iterator[str]:
+        return iter(self._projects)
+
+    def windows(self, project_id: str, calendar: AuditCalendar) -> dict[tuple[WindowKind, int], Sum]:
+        """The project's sum in each window that has a donation, by kind and `start_ms`."""
+        minutes = self._projects[project_id]
+        windows: dict[tuple[WindowKind, int], Sum] = {}
+        longer: dict[tuple[WindowKind, int], Sum] = {}
+        for minute, (fen, donations) in minutes.items():
+            windows[WindowKind.MINUTE, minute * MINUTE_MS] = [fen, donations]
+            for window in zip(_BY_START, calendar.starts(minute), strict=True):
+                found = longer.get(window)
+                if found is None:
+                    longer[window] = [fen, donations]
+                else:
+                    found[0] += fen
+                    found[1] += donations
+        windows.update(((kind, start * MINUTE_MS), found) for (kind, start), found in longer.items())
+        fen = sum(found[0] for found in minutes.values())
+        windows[WindowKind.ALL, 0] = [fen, sum(found[1] for found in minutes.values())]
+        return windows
+
+
+class TotalsAudit:
+    """One partition of `project-totals`: `take` its records in order, then `finish`.
+
+    `partition_of` says which partition a project's totals belong in. `retention_ms` says after how much event time a
+    window of that kind may have been released; kinds not named stay for ever.
+    """
+
+    def __init__(
+        self,
+        topic: str,
+        partition: int,
+        findings: Findings,
+        partition_of: Callable[[str], int],
+        retention_ms: Mapping[WindowKind, int],
+    ) -> None:
+        self.checked = 0
+        self.released = 0
+        self._topic = topic
+        self._partition = partition
+        self._findings = findings
+        self._partition_of = partition_of
+        self._retention_ms = retention_ms
+        self._newest: dict[bytes, tuple[int, ProjectTotal]] = {}
+        self._watermark_ms = 0
+
+    def take(self, records: Sequence[AuditRecord]) -> None:
+        """Keep the newest total of each key."""
+        newest = self._newest
+        for record in records:
+            key = record.key or b""
+            if record.value is None:
+                newest.pop(key, None)
+                continue
+            total = self._read(record)
+            if total is None:
+                continue
+            self._watermark_ms = max(self._watermark_ms, total.watermark_ms)
+            before = newest.get(key)
+            if before is not None:
+                self._check_growth(record, before[1], total)
+            newest[key] = (record.offset, total)
+
+    def finish(self, ledger: Ledger, calendar: AuditCalendar, changed: AbstractSet[bytes] = frozenset()) -> None:
+        """Hold the totals against the ledger. Keys in `changed` have newer records than those taken: left out."""
+        for project_id in ledger.projects():
+            if self._partition_of(project_id) != self._partition:
+                continue
+            for (kind, start_ms), (fen, donations) in ledger.windows(project_id, calendar).items():
+                key = TotalKey(project_id, kind, start_ms).encode()
+                found = self._newest.pop(key, None)
+                if found is not None:
+                    self.checked += 1
+                    self._compare(found[0], found[1], fen, donations, calendar)
+                elif key not in changed:
+                    self._check_released(key, kind, calendar.describe(kind, start_ms)[0], fen, donations)
+        for key, (offset, total) in self._newest.items():
+            text = "no donation lies in this window of this project"
+            self._findings.add(Kind.TOTAL_UNDUE, self._place(offset), "nothing", f"{total.fen} fen", f"{key!r}: {text}")
+        self._newest.clear()
+
+    def _read(self, record: AuditRecord) -> ProjectTotal | None:
+        place = self._place(record.offset)
+        try:
+            total = decode_total(record.value or b"")
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            self._findings.add(Kind.TOTAL_UNREADABLE, place, "a project's total", error, "this is no project's total")
+            return None
+        key = TotalKey(total.project_id, total.window, total.start_ms).encode()
+        if key != record.key:
+            self._findings.add(Kind.TOTAL_MISPLACED, place, key, record.key, "the key isn't that of the value")
+            return None
+        partition = self._partition_of(total.project_id)
+        if partition != self._partition:
+            text = f"the totals of {total.project_id} belong in partition {partition}"
+            self._findings.add(Kind.TOTAL_MISPLACED, place, partition, self._partition, text)
+            return None
+        return total
+
+    def _check_growth(self, record: AuditRecord, before: ProjectTotal, total: ProjectTotal) -> None:
+        if total.revision <= before.revision or total.fen < before.fen or total.donations < before.donations:
+            self._findings.add(
+                Kind.TOTAL_WENT_BACK,
+                self._place(record.offset),
+                f"more than revision {before.revision}, at least {before.fen} fen of {before.donations}",
+                f"revision {total.revision}, {total.fen} fen of {total.donations}",
+                f"the total of {record.key!r} went back",
+            )
+
+    def _compare(self, offset: int, total: ProjectTotal, fen: int, donations: int, calendar: AuditCalendar) -> None:
+        end_ms, start = calendar.describe(total.window, total.start_ms)
+        checks: list[tuple[str, object, object]] = [
+            ("fen", fen, total.fen),
+            ("donations", donations, total.donations),
+            ("end_ms", end_ms, total.end_ms),
+            ("start", start, total.start),
+        ]
+        if total.late_fen > total.fen:
+            checks.append(("late_fen", f"at most {total.fen}", total.late_fen))
+        wrong = [check for check in checks if check[1] != check[2]]
+        if wrong:
+            key = f"{total.project_id}|{total.window}|{total.start_ms}"
+            self._findings.add(
+                Kind.TOTAL_WRONG,
+                self._place(offset),
+                ", ".join(f"{name}={must}" for name, must, _ in wrong),
+                ", ".join(f"{name}={is_}" for name, _, is_ in wrong),
+                f"the total of {key} isn't the sum of its donations: {', '.join(name for name, _, _ in wrong)}",
+            )
+
+    def _check_released(self, key: bytes, kind: WindowKind, end_ms: int | None, fen: int, donations: int) -> None:
+        retention_ms = self._retention_ms.get(kind)
+        if retention_ms is not None and end_ms is not None and end_ms + retention_ms <= self._watermark_ms:
+            self.released += 1
+            return
+        self._findings.add(
+            Kind.TOTAL_MISSING,
+            f"{self._topic}-{self._partition}",
+            f"{fen} fen of {donations}",
+            "nothing",
+            f"{key!r} has donations and no total",
+        )
+
+    def _place(self, offset: int) -> str:
+        return f"{self._topic}-{self._partition}@{offset}"
