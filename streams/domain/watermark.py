@@ -4,9 +4,10 @@ The watermark of a source partition is the highest event time seen there less th
 goes by the least watermark of the sources that aren't idle, and never falls back.
 """
 
-from collections.abc import Sequence
+import re
 
-IDLE_MARK = "-"  # stands for an idle source in the text form
+IDLE_MARK = "-"  # stands behind an idle source in the text form
+_ENCODED = re.compile(rf"(?P<base>\d+):(?P<parts>\d+{IDLE_MARK}?(,\d+{IDLE_MARK}?)*)", re.ASCII)
 
 
 class Watermarks:
@@ -44,11 +45,10 @@ class Watermarks:
         return f"{base}:{','.join(parts)}"
 
     def restore(self, text: str) -> None:
-        """Take back what `encode` wrote. Text of another number of sources, or none, is passed over: sources speak."""
-        base, _, rest = text.partition(":")
-        parts: Sequence[str] = rest.split(",") if rest else ()
-        if len(parts) != len(self._marks_ms):
+        """Take back what `encode` wrote. Any other text is passed over: the sources will speak for themselves."""
+        match = _ENCODED.fullmatch(text)
+        parts = match["parts"].split(",") if match else []
+        if match is None or len(parts) != len(self._marks_ms):
             return
-        for source, part in enumerate(parts):
-            mark_ms = int(base) + int(part.removesuffix(IDLE_MARK))
-            self.advance(source, mark_ms, idle=part.endswith(IDLE_MARK))
+        self._marks_ms = [int(match["base"]) + int(part.removesuffix(IDLE_MARK)) for part in parts]
+        self._idle = [part.endswith(IDLE_MARK) for part in parts]
