@@ -1,0 +1,57 @@
+# The commands that the README names, on a fresh clone with nothing but Python 3.11+: each makes the virtual
+# environment where it is missing or stale, and installs what it needs.
+#
+#   make demo ARGS="--orders 20000 --once"     passes arguments on
+#   make test ARGS="-k window"                 likewise, to pytest
+#   make test PYTHON=python3.12                chooses the interpreter (also after `make clean`)
+
+PYTHON ?= python3
+ARGS ?=
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/installed
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench schemas clean
+
+help:  ## show this
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1#\2/p' Makefile | awk -F'#' '{printf "%-15s %s\n", $$1, $$2}'
+
+demo: $(STAMP)  ## orders, donations, totals and the audit on a real Kafka, on this machine
+	@$(BIN)/everycent demo $(ARGS)
+
+test: $(STAMP)  ## every test, also those on the real broker
+	@$(BIN)/python -m pytest --durations=10 $(ARGS)
+
+check: $(STAMP)  ## lint, format, types, published schemas, compose file, direction of imports
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/python -m schemas.documents --check
+	@$(BIN)/python -m pytest -q tests/test_structure.py tests/deploy
+
+bench: $(STAMP)  ## throughput, CPU and memory of a worker, as JSON
+	@$(BIN)/python -m tests.bench $(ARGS)
+
+schemas: $(STAMP)  ## write schemas/published anew from the code
+	@$(BIN)/python -m schemas.documents
+
+clean:  ## remove what these commands made, the environment included
+	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info build
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Stale when pyproject.toml is newer: an environment is then brought up to it; it is made from nothing where it's
+# missing, half made, or its interpreter has gone.
+$(STAMP): pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { \
+	  echo "make: no $(PYTHON) here. Install Python 3.11 or newer, or name one: make PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "make: $$($(PYTHON) --version) is too old, everycent needs 3.11 or newer. Name one: make PYTHON=python3.12" >&2; exit 1; }
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { \
+	  rm -rf $(VENV); \
+	  $(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
+	    echo "make: $(PYTHON) can't make virtual environments. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }; \
+	  $(PYTHON) -m venv $(VENV); }
+	@echo "Installing what pyproject.toml asks for into $(VENV) (once, and again when that file changes) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@

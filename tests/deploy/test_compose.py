@@ -1,0 +1,179 @@
+import importlib.metadata
+import json
+import re
+import shutil
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from jsonschema import Draft202012Validator
+
+from streams.settings import PREFIX, Settings
+
+ROOT = Path(__file__).parents[2]
+COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
+SERVICES = COMPOSE["services"]
+OURS = [name for name, service in SERVICES.items() if "build" in service]
+METRICS_PORT = Settings.model_fields["metrics_port"].default
+
+# What the Kafka image can't do without: it writes its configuration into its own folder as it starts.
+WRITABLE = {"kafka"}
+
+
+def read_yaml(path):
+    return yaml.safe_load((ROOT / path).read_text(encoding="utf-8"))
+
+
+def dockerfile():
+    return (ROOT / "deploy/Dockerfile").read_text(encoding="utf-8").replace("\\\n", " ").splitlines()
+
+
+def compose_command():
+    """The engine's own `compose`, or None; `docker` alone may be a client without it."""
+    for command in (["docker", "compose"], ["docker-compose"]):
+        if (
+            shutil.which(command[0])
+            and subprocess.run([*command, "version"], check=False, capture_output=True).returncode == 0
+        ):
+            return command
+    return None
+
+
+def test_the_file_fits_the_schema_of_compose():
+    carrier = importlib.metadata.distribution("check-jsonschema")  # for the schema that it carries; nothing of it runs
+    vendored = Path(str(carrier.locate_file("check_jsonschema/builtin_schemas/vendor/compose-spec.json")))
+    schema = json.loads(vendored.read_text(encoding="utf-8"))
+    errors = [f"{error.json_path}: {error.message}" for error in Draft202012Validator(schema).iter_errors(COMPOSE)]
+    assert errors == []
+
+
+def test_docker_compose_takes_the_file():
+    command = compose_command()
+    if command is None:
+        pytest.skip("no docker compose here; the schema test stands in for it")
+    done = subprocess.run([*command, "config", "-q"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_every_image_that_is_not_ours_is_pinned(name):
+    image = SERVICES[name]["image"]
+    if name in OURS:
+        assert image == "everycent:local"
+    else:
+        assert re.fullmatch(r"[a-z]+/[a-z]+:v?\d+\.\d+\.\d+", image)
+
+
+def test_the_broker_is_the_official_image_in_kraft_mode():
+    assert SERVICES["kafka"]["image"] == "apache/kafka:4.1.1"
+    environment = SERVICES["kafka"]["environment"]
+    assert environment["KAFKA_PROCESS_ROLES"] == "broker,controller"
+    assert not any("ZOOKEEPER" in name for name in environment)
+    assert environment["KAFKA_LOG_DIRS"] in [mount.split(":")[1] for mount in SERVICES["kafka"]["volumes"]]
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_every_service_has_the_rights_that_it_needs_and_no_more(name):
+    service = SERVICES[name]
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["read_only"] is (name not in WRITABLE)
+    assert "privileged" not in service
+    assert not service.get("user", "").startswith(("0", "root"))
+    assert re.fullmatch(r"\d+[mg]", service["deploy"]["resources"]["limits"]["memory"])
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_nothing_listens_beyond_this_machine(name):
+    assert all(port.startswith("127.0.0.1:") for port in SERVICES[name].get("ports", []))
+
+
+def test_there_can_be_many_workers():
+    worker = SERVICES["worker"]
+    assert not {"container_name", "ports", "hostname"} & set(worker)
+    assert worker["deploy"]["replicas"] > 1
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_every_setting_that_is_set_exists(name):
+    ours = {variable for variable in SERVICES[name]["environment"] if variable.startswith(PREFIX)}
+    assert ours
+    assert ours <= {f"{PREFIX}{field.upper()}" for field in Settings.model_fields}
+
+
+def test_the_workers_find_the_broker_at_an_address_that_it_advertises():
+    advertised = SERVICES["kafka"]["environment"]["KAFKA_ADVERTISED_LISTENERS"]
+    broker = SERVICES["worker"]["environment"]["EVERYCENT_BROKER"]
+    assert f"INTERNAL://{broker}" in advertised.split(",")
+
+
+def test_workers_wait_for_the_broker_and_the_topics():
+    waits = {name: at["condition"] for name, at in SERVICES["worker"]["depends_on"].items()}
+    assert waits == {"kafka": "service_healthy", "topics": "service_completed_successfully"}
+    assert SERVICES["kafka"]["healthcheck"]["test"]
+    assert SERVICES["topics"]["restart"] == "on-failure"
+
+
+def test_the_load_comes_only_when_it_is_asked_for():
+    assert [name for name, service in SERVICES.items() if service.get("profiles")] == ["simulate"]
+
+
+def test_every_volume_is_declared_and_every_file_that_is_mounted_is_there():
+    for name, service in SERVICES.items():
+        for mount in service.get("volumes", []):
+            source = mount.split(":")[0]
+            if source.startswith("./"):
+                assert (ROOT / source).exists(), f"{name}: {source}"
+                assert mount.endswith(":ro"), f"{name}: {mount}"
+            else:
+                assert source in COMPOSE["volumes"], f"{name}: {source}"
+
+
+def test_prometheus_finds_the_workers_by_name_on_their_metrics_port():
+    jobs = {job["job_name"]: job for job in read_yaml("deploy/prometheus/prometheus.yml")["scrape_configs"]}
+    (found,) = jobs["everycent-workers"]["dns_sd_configs"]
+    assert found["names"] == ["worker"]
+    assert found["type"] == "A"
+    assert str(found["port"]) == SERVICES["worker"]["environment"]["EVERYCENT_METRICS_PORT"] == str(METRICS_PORT)
+
+
+def test_grafana_asks_prometheus_and_looks_for_dashboards_where_they_are_mounted():
+    (source,) = read_yaml("deploy/grafana/provisioning/datasources/prometheus.yml")["datasources"]
+    host, _, port = source["url"].removeprefix("http://").partition(":")
+    assert SERVICES[host]["ports"] == [f"127.0.0.1:{port}:{port}"]
+    (provider,) = read_yaml("deploy/grafana/provisioning/dashboards/everycent.yml")["providers"]
+    assert f"./deploy/grafana/dashboards:{provider['options']['path']}:ro" in SERVICES["grafana"]["volumes"]
+
+
+def test_our_image_is_built_from_the_dockerfile_and_runs_a_worker_as_nobody_in_particular():
+    assert {SERVICES[name]["build"]["dockerfile"] for name in OURS} == {"deploy/Dockerfile"}
+    lines = dockerfile()
+    assert lines[-2:] == ['ENTRYPOINT ["everycent"]', 'CMD ["worker"]']
+    (user,) = [line.split()[1] for line in lines if line.startswith("USER ")]
+    assert int(user.split(":")[0]) > 0
+    assert any("PYTHONUNBUFFERED=1" in line for line in lines if line.startswith("ENV "))
+
+
+def test_the_image_is_pinned_and_of_a_python_that_the_project_takes():
+    bases = {line.split()[1] for line in dockerfile() if line.startswith("FROM ")}
+    assert len(bases) == 1
+    assert re.fullmatch(r"python:3\.11\.\d+-slim-\w+", bases.pop())
+    assert (
+        tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["requires-python"] == ">=3.11"
+    )
+
+
+def test_what_the_image_copies_reaches_the_builder():
+    let_in = {
+        line.removeprefix("!")
+        for line in (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+        if line.startswith("!")
+    }
+    copied = set()
+    for line in dockerfile():
+        if line.startswith("COPY ") and "--from=" not in line:
+            copied.update(line.split()[1:-1])
+    assert copied == let_in
+    assert {"schemas", "streams", "pyproject.toml"} <= copied
