@@ -1,11 +1,17 @@
 """The command line: `everycent …`. Each command in a module of its own, added here by name."""
 
+import logging
 import sys
 
 import typer
 
 from streams import __version__
+from streams.cli.audit import audit
+from streams.cli.broker import broker
 from streams.cli.simulate import simulate
+from streams.cli.topics import topics
+from streams.cli.totals import totals
+from streams.cli.worker import worker
 from streams.errors import UserError
 
 app = typer.Typer(
@@ -31,11 +37,18 @@ def _root(
     """Orders in, donations and running totals out: every cent counted once, and provably."""
 
 
+app.command()(broker)
+app.add_typer(topics, name="topics")
 app.command()(simulate)
+app.command()(totals)
+app.command()(audit)
+app.command()(worker)
 
 
 def main() -> None:
     """Run a command; a person's mistake ends with one line and an exit status, not with a traceback."""
+    # Failed requests come back as exceptions; without this Python prints them a second time where no log is set up.
+    logging.getLogger("aiokafka").addHandler(logging.NullHandler())
     try:
         app()
     except UserError as error:

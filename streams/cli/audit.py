@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from streams.errors import ExitStatus, UserError
+from streams.logs import configure_logs
 from streams.settings import load_settings
 from streams.views.audit import run_audit
 from streams.views.audit_screen import AuditProgress, print_report
@@ -35,6 +36,7 @@ def audit(
     Example: everycent audit --wait 60 --json
     """
     settings = load_settings()
+    configure_logs(settings)
     try:
         with AuditProgress() as progress:
             report = asyncio.run(run_audit(settings, wait_s=wait, progress=progress))

@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 
 from schemas.totals import WindowKind
+from streams.logs import configure_logs
 from streams.settings import load_settings
 from streams.views.totals import read_totals, totals_table
 
@@ -26,6 +27,7 @@ def totals(
     Example: everycent totals --window day --top 10
     """
     settings = load_settings()
+    configure_logs(settings)
     current = asyncio.run(read_totals(settings, project_id=project, window=window, top=top))
     if as_json:
         for each in current.totals:
