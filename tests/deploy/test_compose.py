@@ -31,12 +31,12 @@ def dockerfile():
 
 
 def compose_command():
-    """The engine's own `compose`, or None; `docker` alone may be a client without it."""
+    """A `compose` of version 2 or newer, or None: `docker` alone may be a client without it, and 1 knows less."""
     for command in (["docker", "compose"], ["docker-compose"]):
-        if (
-            shutil.which(command[0])
-            and subprocess.run([*command, "version"], check=False, capture_output=True).returncode == 0
-        ):
+        if shutil.which(command[0]) is None:
+            continue
+        version = subprocess.run([*command, "version", "--short"], capture_output=True, text=True, check=False)
+        if version.returncode == 0 and int(version.stdout.strip().removeprefix("v").split(".")[0]) >= 2:
             return command
     return None
 
