@@ -66,7 +66,7 @@ class Settings(BaseSettings):
     def _zone_exists(cls, name: str) -> str:
         try:
             ZoneInfo(name)
-        except (OSError, ValueError):
+        except (KeyError, OSError, ValueError):
             raise ValueError(f"{name!r} is not a zone of the IANA database, such as Asia/Shanghai") from None
         return name
 

@@ -1,0 +1,118 @@
+"""Real workers as processes of their own, to be killed, frozen and stopped; and the audit as judge."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from streams.domain.load import LoadPlan
+from streams.settings import Settings
+from streams.simulation import run_simulation
+from streams.views.audit import AuditReport, run_audit
+
+REPOSITORY = Path(__file__).parents[2]
+DRAIN_TIMEOUT_S = 90
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """This process's environment with `settings` in it, as a worker reads them."""
+    ours = {
+        f"EVERYCENT_{name.upper()}": str(getattr(settings, name))
+        for name in type(settings).model_fields
+        if not name.startswith("broker_")
+    }
+    return {**os.environ, **ours, "PYTHONPATH": str(REPOSITORY)}
+
+
+class WorkerProcess:
+    """One worker, its log in a file."""
+
+    def __init__(self, settings: Settings, log: Path, command: Sequence[str]) -> None:
+        self.log = log
+        with log.open("wb") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, *command], env=environment(settings), stdout=output, stderr=output, cwd=log.parent
+            )
+
+    def signal(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        """kill -9."""
+        self.signal(signal.SIGKILL)
+        self.process.wait(10)
+
+    def stop(self, timeout_s: float = 30) -> int:
+        """SIGTERM; the exit status."""
+        self.signal(signal.SIGTERM)
+        return self.process.wait(timeout_s)
+
+    def text(self) -> str:
+        return self.log.read_text(errors="replace")
+
+    def wait_for(self, text: str, times: int = 1, timeout_s: float = 30) -> None:
+        """Wait until the log holds `text` so often."""
+        wait_until(lambda: self.text().count(text) >= times, timeout_s, lambda: f"no {text!r} in:\n{self.text()}")
+
+
+class Workers:
+    """The workers of one test; whatever still runs at its end is killed."""
+
+    def __init__(self, settings: Settings, folder: Path) -> None:
+        self._settings = settings
+        self._folder = folder
+        self.all: list[WorkerProcess] = []
+
+    def start(self, *arguments: str, command: Sequence[str] = ("-m", "streams.cli", "worker")) -> WorkerProcess:
+        settings = self._settings.model_copy(update={"log_level": "info"})
+        worker = WorkerProcess(settings, self._folder / f"worker-{len(self.all)}.log", [*command, *arguments])
+        self.all.append(worker)
+        return worker
+
+    def start_crashing(self, step: str, topic: str, commits: int) -> WorkerProcess:
+        """A worker that kills itself at `step` of its commit number `commits` (from 1) of a partition of `topic`."""
+        script = str(Path(__file__).parent / "crashing_worker.py")
+        return self.start(step, topic, str(commits), command=[script])
+
+    def logs(self) -> str:
+        return "\n".join(f"--- {worker.log.name}\n{worker.text()}" for worker in self.all)
+
+
+@contextmanager
+def running_workers(settings: Settings) -> Iterator[Workers]:
+    with TemporaryDirectory(prefix="everycent-workers-") as folder:
+        workers = Workers(settings, Path(folder))
+        try:
+            yield workers
+        finally:
+            for worker in workers.all:
+                with suppress(ProcessLookupError):
+                    worker.process.kill()
+                worker.process.wait(10)
+
+
+def wait_until(condition: Callable[[], bool], timeout_s: float, describe: Callable[[], str]) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(describe())
+        time.sleep(0.05)
+
+
+async def load(settings: Settings, orders: int, seed: int, **plan: float) -> None:
+    """Send a seeded load."""
+    await run_simulation(settings, LoadPlan(orders, seed=seed, **plan))
+
+
+async def audited(settings: Settings, workers: Workers | None = None) -> AuditReport:
+    """The audit's report once the workers are done; fails with the first differences and the workers' logs."""
+    report = await run_audit(settings, wait_s=DRAIN_TIMEOUT_S)
+    assert report.conserved, "\n".join(
+        [report.reason, *(finding.text for finding in report.findings), workers.logs() if workers else ""]
+    )
+    return report
