@@ -54,7 +54,3 @@ def main() -> None:
     except UserError as error:
         print(f"everycent: {error}", file=sys.stderr)
         sys.exit(int(error.exit_status))
-
-
-if __name__ == "__main__":
-    main()

@@ -47,9 +47,9 @@ _WATCHER = 'read -r _ || kill -KILL "$1"'
 class EmbeddedBroker:
     """One broker with its data folder. Used as a context manager, or with `start` and `stop`; may be started again.
 
-    `port` None: the port of last time, where it is free, or else a free one. `properties` are added to the server's,
-    and win. `format_arguments` go to Kafka's storage tool when the folder is new (`--add-scram …`). Every method
-    blocks; in a coroutine call them through `asyncio.to_thread`.
+    `port` None: the port of last time, or `preferred_port`, if that is free; or else a free one. `properties` are added
+    to the server's, and win. `format_arguments` go to Kafka's storage tool when the folder is new (`--add-scram …`).
+    Every method blocks; in a coroutine call them through `asyncio.to_thread`.
     """
 
     def __init__(
@@ -57,15 +57,15 @@ class EmbeddedBroker:
         data_dir: Path,
         port: int | None = None,
         *,
+        preferred_port: int | None = None,
         properties: Mapping[str, str] | None = None,
         format_arguments: Sequence[str] = (),
-        runtime: Runtime | None = None,
     ) -> None:
         self.data_dir = data_dir.resolve()
         self.properties = dict(properties or {})  # may be changed between a stop and the next start
         self._format_arguments = tuple(format_arguments)
         self._wanted_port = port
-        self._runtime = runtime
+        self._preferred_port = preferred_port
         self._ports: broker_config.Ports | None = None
         self._lock: IO[str] | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -104,7 +104,7 @@ class EmbeddedBroker:
         """
         if self.is_running:
             raise RuntimeError("this broker runs already")
-        runtime = self._runtime or load_runtime()
+        runtime = load_runtime()
         try:
             self._take_folder()
             self._ports = self._choose_ports()
@@ -223,7 +223,7 @@ class EmbeddedBroker:
             return preferred
 
         if client is None:
-            client = choose(last and last.client)
+            client = choose(last.client if last else self._preferred_port)
         ports = broker_config.Ports(client, choose(last and last.internal), choose(last and last.controller))
         memory.write_text(json.dumps(ports._asdict()))
         return ports

@@ -1,0 +1,72 @@
+"""`everycent topics`."""
+
+import asyncio
+from typing import Annotated
+
+import orjson
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from streams.logs import configure_logs
+from streams.settings import Settings, load_settings
+
+topics = typer.Typer(help="Make the topics, or list them.", no_args_is_help=True, rich_markup_mode=None)
+
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
+
+
+@topics.command()
+def create(
+    *,
+    partitions: Annotated[
+        int | None,
+        typer.Option(min=1, max=10_000, help="Of each topic. By default EVERYCENT_PARTITIONS, which is 8 if not set."),
+    ] = None,
+    replication: Annotated[int, typer.Option(min=1, max=10, help="Copies of each record, on as many brokers.")] = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Make every topic that is missing. Safe to repeat; what is there is never changed.
+
+    Example: everycent topics create --partitions 16 --replication 3
+    """
+    from streams.engine.topic_admin import create_topics  # noqa: PLC0415 - it brings aiokafka, other commands wait
+
+    settings = _start()
+    states = asyncio.run(create_topics(settings, partitions, replication))
+    if as_json:
+        for state in states:
+            print(orjson.dumps(state._asdict()).decode())
+        return
+    table = Table("topic", "partitions", "")
+    for state in states:
+        table.add_row(state.name, str(state.partitions), "created" if state.created else "there already")
+    Console().print(table)
+
+
+@topics.command(name="list")
+def list_(*, as_json: AsJson = False) -> None:
+    """List the deployment's topics with their partition counts.
+
+    Example: EVERYCENT_TOPIC_PREFIX=staging- everycent topics list
+    """
+    from schemas.topics import Topic  # noqa: PLC0415
+    from streams.engine.topic_admin import existing_topics  # noqa: PLC0415
+
+    settings = _start()
+    existing = asyncio.run(existing_topics(settings))
+    rows = [(settings.topics.name(topic), existing.get(topic)) for topic in Topic]
+    if as_json:
+        for name, partitions in rows:
+            print(orjson.dumps({"name": name, "partitions": partitions}).decode())
+        return
+    table = Table("topic", "partitions")
+    for name, partitions in rows:
+        table.add_row(name, "missing" if partitions is None else str(partitions))
+    Console().print(table)
+
+
+def _start() -> Settings:
+    settings = load_settings()
+    configure_logs(settings)
+    return settings
