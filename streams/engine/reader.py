@@ -8,14 +8,16 @@ from contextlib import asynccontextmanager
 from typing import TypeAlias
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.errors import OffsetOutOfRangeError
 
 from streams.engine.connection import open_consumer
 from streams.errors import UserError
 from streams.settings import Settings
 
 FETCH_MAX_BYTES = 8 * 1_048_576  # a partition's share of one answer: large enough for 500,000 records a second
-READ_TIMEOUT_MS = 1_000  # one wait for records; reading goes on until the end offset is reached
-STALLED_READS_MAX = 60  # so many waits in a row without progress and the read is given up: the broker is ill
+FETCH_MAX_WAIT_MS = 5  # a read ends at a known offset; a fetch past it would only hold up the next partition's first
+READ_TIMEOUT_MS = 20  # one wait for records; it also lasts so long where only a marker of a transaction comes
+STALLED_READS_MAX = 3_000  # so many waits in a row (a minute) without progress and the read is given up
 TAIL_STEP_RECORDS = 64  # how far `last_record` looks back at first; markers of transactions take offsets too
 
 Record: TypeAlias = ConsumerRecord
@@ -46,7 +48,11 @@ class LogReader:
         return int((await self._consumer.end_offsets([tp]))[tp])
 
     async def offset_for_time(self, topic: str, partition: int, timestamp_ms: int) -> int | None:
-        """The first offset whose record's timestamp is at or after `timestamp_ms`; None if there is none."""
+        """An offset with no record of `timestamp_ms` or later before it; None if the partition holds none at all.
+
+        It may be too early: a transaction's marker bears the time of day, not of the events, and counts as a record.
+        Where events lie in the past it is the first marker of the partition, or the first record if that is sooner.
+        """
         tp = TopicPartition(topic, partition)
         found = (await self._consumer.offsets_for_times({tp: max(timestamp_ms, 0)}))[tp]
         return None if found is None else int(found.offset)
@@ -56,7 +62,7 @@ class LogReader:
     ) -> AsyncIterator[Sequence[Record]]:
         """Yield the committed records of [start, end) in lists; by default all that there are now.
 
-        Raises UserError if the broker gives nothing for a minute.
+        Raises UserError if the broker gives nothing for a minute, or no longer holds the records at `start`.
         """
         tp = TopicPartition(topic, partition)
         position = await self.start_offset(topic, partition) if start is None else start
@@ -67,7 +73,10 @@ class LogReader:
         self._consumer.seek(tp, position)
         stalled = 0
         while position < limit:
-            batch = (await self._consumer.getmany(tp, timeout_ms=READ_TIMEOUT_MS)).get(tp, [])
+            try:
+                batch = (await self._consumer.getmany(tp, timeout_ms=READ_TIMEOUT_MS)).get(tp, [])
+            except OffsetOutOfRangeError as error:
+                raise UserError(f"the broker no longer holds {topic}-{partition} from offset {position} on") from error
             reached = await self._consumer.position(tp)  # also moves past markers and aborted records
             stalled = stalled + 1 if reached == position else 0
             if stalled > STALLED_READS_MAX:
@@ -98,5 +107,7 @@ class LogReader:
 @asynccontextmanager
 async def open_reader(settings: Settings) -> AsyncIterator[LogReader]:
     """A reader on its own connection. Raises UserError if no broker answers."""
-    async with open_consumer(settings, max_partition_fetch_bytes=FETCH_MAX_BYTES, fetch_max_wait_ms=100) as consumer:
+    async with open_consumer(
+        settings, max_partition_fetch_bytes=FETCH_MAX_BYTES, fetch_max_wait_ms=FETCH_MAX_WAIT_MS
+    ) as consumer:
         yield LogReader(consumer)

@@ -20,7 +20,7 @@ from streams.domain.audit_findings import Finding, Findings
 from streams.domain.audit_totals import Ledger, TotalsAudit
 from streams.domain.audit_windows import AuditCalendar
 from streams.engine.connection import open_admin, open_consumer, unreachable
-from streams.engine.reader import LogReader
+from streams.engine.reader import FETCH_MAX_WAIT_MS, LogReader
 from streams.errors import ExitStatus, UserError
 from streams.settings import Settings
 from streams.views.audit_snapshot import PartitionCut, Snapshot, SnapshotTaker, open_uncommitted
@@ -113,7 +113,7 @@ async def run_audit(settings: Settings, *, wait_s: float = 0, progress: Progress
 async def _settle(settings: Settings, stack: AsyncExitStack, wait_s: float, progress: Progress) -> Snapshot:
     """A snapshot of a pipeline that has done its work, or, after `wait_s`, of one that hasn't."""
     admin = await stack.enter_async_context(open_admin(settings))
-    committed = await stack.enter_async_context(open_consumer(settings, fetch_max_wait_ms=100))
+    committed = await stack.enter_async_context(open_consumer(settings, fetch_max_wait_ms=FETCH_MAX_WAIT_MS))
     uncommitted = open_uncommitted(settings)
     stack.push_async_callback(uncommitted.stop)
     try:
@@ -256,6 +256,9 @@ class _Audit:
 async def _open_log(settings: Settings) -> AsyncIterator[LogReader]:
     """A reader that holds little: three of them are read side by side."""
     async with open_consumer(
-        settings, max_partition_fetch_bytes=FETCH_BYTES, max_poll_records=BATCH_RECORDS, fetch_max_wait_ms=100
+        settings,
+        max_partition_fetch_bytes=FETCH_BYTES,
+        max_poll_records=BATCH_RECORDS,
+        fetch_max_wait_ms=FETCH_MAX_WAIT_MS,
     ) as consumer:
         yield LogReader(consumer)
