@@ -38,11 +38,11 @@ from streams.domain.packed_ids import Entries, Int64s, PackedIds
 
 SLICES = 24
 
-# Ids move from the dictionary to a small run, and from there to the large one, when they are a 32nd of where they go:
-# an id is rewritten some 32 times a level (6 ns each), and what waits outside the large run is little. The least sizes
+# Ids move from the dictionary to a small run, and from there to the large one, when they are a 40th of where they go:
+# an id is rewritten some 40 times a level (6 ns each), and what waits outside the large run is little. The least sizes
 # keep the fixed cost of a merge (0.3 ms) small against what it moves. The dictionary's limit is checked between batches
 # only, so it holds a batch more.
-_GROWTH = 32
+_GROWTH = 40
 _RECENT_MIN = 4_096
 _SMALL_MIN = 65_536
 _RESTORE_PIECE = 16_384  # ids that a restore packs at once

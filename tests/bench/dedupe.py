@@ -47,8 +47,8 @@ def peak_mb() -> float:
 
 def restore(memory: OrderMemory, orders: Orders, ids: int) -> float:
     spent = 0.0
-    for start in range(0, ids, 20_000):
-        order_ids, fingerprints, times = orders.take(start, min(20_000, ids - start))
+    for start in range(0, ids, 16_384):
+        order_ids, fingerprints, times = orders.take(start, min(16_384, ids - start))
         began = time.perf_counter()
         memory.remember_many(order_ids, fingerprints, times)
         spent += time.perf_counter() - began

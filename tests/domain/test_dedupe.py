@@ -1,7 +1,7 @@
 """The memory of order ids against a plain dictionary, in any cut into batches and over any restart."""
 
 from collections.abc import Iterable, Sequence
-from itertools import accumulate, pairwise
+from itertools import pairwise
 from typing import NamedTuple
 
 import pytest
@@ -70,9 +70,10 @@ def in_three(order_ids: Iterable[str]) -> Iterable[int]:
     return [(hash(order_id) % 3 - 1) * (2**63 - 1) for order_id in order_ids]
 
 
-steps_ms = st.one_of(
-    st.integers(0, 3),
-    st.integers(-2 * HORIZON_MS, 2 * SLICE_MS),
+ahead_ms = st.one_of(
+    st.integers(0, 2 * SLICE_MS),
+    st.integers(0, 2 * SLICE_MS),
+    st.integers(-2 * HORIZON_MS, 0),
     st.integers(HORIZON_MS - 2 * SLICE_MS, HORIZON_MS + 2 * SLICE_MS),
     st.sampled_from([SLICE_MS, 16 * SLICE_MS, 232 * SLICE_MS, 256 * SLICE_MS, 2_560 * SLICE_MS]),
 )
@@ -80,13 +81,14 @@ steps_ms = st.one_of(
 
 @st.composite
 def streams(draw: st.DrawFn) -> list[Order]:
-    """Orders of few ids, so that they come again; most a little later than the last, some late, some far on."""
-    drawn = draw(st.lists(st.tuples(st.integers(0, 12), st.integers(-1, 1), steps_ms), max_size=120))
-    times = list(accumulate((step for _, _, step in drawn), initial=START_MS))[1:]
-    return [
-        Order(f"o{name}", fingerprint * (2**63 - 1), max(1, time))
-        for (name, fingerprint, _), time in zip(drawn, times, strict=True)
-    ]
+    """Orders of few ids, so that they come again; most a little later than all before, some late, some far on."""
+    orders, clock_ms = [], START_MS
+    drawn = st.tuples(st.integers(0, 8), st.integers(-1, 1), ahead_ms)
+    least = draw(st.sampled_from([0, 30, 80]))  # left alone, lists are short
+    for name, fingerprint, ahead in draw(st.lists(drawn, min_size=least, max_size=120)):
+        orders.append(Order(f"o{name}", fingerprint * (2**63 - 1), clock_ms + ahead))
+        clock_ms = max(clock_ms, clock_ms + ahead)
+    return orders
 
 
 memories = st.builds(
@@ -100,13 +102,13 @@ memories = st.builds(
 cuts = st.lists(st.integers(0, 120), max_size=30)
 
 
-@settings(max_examples=400)
+@settings(max_examples=200)
 @given(streams(), cuts, memories)
 def test_any_cut_into_batches_gives_the_answers_of_a_plain_dictionary(orders, edges, memory):
     assert answers_of(memory, cut(orders, edges)) == expected(orders)
 
 
-@settings(max_examples=400)
+@settings(max_examples=200)
 @given(streams(), cuts, cuts, st.integers(0, 120), st.tuples(memories, memories))
 def test_a_restart_from_the_end_of_donations_changes_no_answer(orders, edges, pieces, stop, two_memories):
     never_stopped, restored = two_memories
@@ -168,6 +170,22 @@ def test_a_forgotten_id_does_not_come_back_when_its_stamp_has_gone_around():
         memory.remember(f"later {step}", 1, START_MS + 16 * step * SLICE_MS)
 
 
+@pytest.mark.parametrize("leap", [256, 2_560, 256 + SLICES])
+def test_a_leap_of_time_forgets_all_though_stamps_go_around(leap):
+    memory = OrderMemory(HORIZON_MS, recent_min=0)
+    later = Order("b", 2, START_MS + leap * SLICE_MS)
+    batches = [[Order("a", 1, START_MS)], [later], [Order("a", 3, later.completed_at)]]
+    assert answers_of(memory, batches) == [None, None, None]
+
+
+def test_ids_of_several_slices_that_are_packed_at_once_keep_their_stamps():
+    memory = OrderMemory(HORIZON_MS, recent_min=20)
+    orders = [Order(f"o{number}", number, START_MS + number * SLICE_MS) for number in range(SLICES)]
+    answers_of(memory, [orders, [Order("last", 0, START_MS + (SLICES + 10) * SLICE_MS)]])
+    memory.recall([order.order_id for order in orders])
+    assert [memory.known(order.order_id) for order in orders] == [None] * 10 + [*range(10, SLICES)]
+
+
 def test_ids_of_one_first_hash_are_told_apart():
     memory = OrderMemory(HORIZON_MS, first_hashes=all_alike, recent_min=10, small_min=100)
     orders = [Order(f"o{number}", number, START_MS) for number in range(500)]
@@ -186,6 +204,20 @@ def test_what_is_forgotten_leaves_memory():
         assert answers_of(memory, [batch]) == [None] * 50
         most = max(most, len(memory))
     assert 2_400 <= most <= 2_500 + 100 + 500 + 50 + 100
+
+
+def test_a_restore_begins_with_the_oldest_donation_that_is_remembered():
+    memory = OrderMemory(HORIZON_MS)
+    assert memory.restore_from_ms(START_MS + SLICE_MS - 1) == START_MS - HORIZON_MS
+    assert memory.restore_from_ms(START_MS + SLICE_MS) == START_MS - HORIZON_MS + SLICE_MS
+    assert memory.restore_from_ms(HORIZON_MS - 1) == 0
+
+
+def test_a_restore_over_a_leap_of_time_remembers_nothing_from_before_it():
+    memory = OrderMemory(HORIZON_MS)
+    memory.remember_many(["a", "b"], [1, 2], [START_MS, START_MS + 256 * SLICE_MS])
+    memory.recall(["a", "b"])
+    assert (memory.known("a"), memory.known("b")) == (None, 2)
 
 
 def test_a_restore_of_many_pieces_remembers_the_last_horizon():

@@ -133,6 +133,7 @@ def test_hours_of_a_zone_whose_clock_stays_are_those_of_the_local_clock(zone, ti
 
 @given(zones, st.integers(ms("1972-02-01T00:00:00Z"), ms("2100-01-01T00:00:00Z")))
 @example("Australia/Lord_Howe", ms("2024-04-06T15:10:00Z"))
+@example("America/St_Johns", ms("2006-10-29T02:30:00Z"))  # the hour from 00:00 ends at 00:01
 def test_an_hour_has_one_offset_and_one_hour_on_the_local_clock(zone, time_ms):
     start_ms, end_ms = bounds(CALENDARS[zone].window_at(WindowKind.HOUR, time_ms))
 
