@@ -11,11 +11,11 @@ from typing import Any, ClassVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.consumer.fetcher import FetchResult
-from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from streams.engine import connection
+from streams.engine.assignor import TopicwiseStickyAssignor
 from streams.engine.batches import RecordBatch
 from streams.settings import Settings
 
@@ -34,12 +34,12 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
     """Faust's consumer thread with our consumer and our way of taking what it fetched."""
 
     def _create_worker_consumer(self, transport: "Transport") -> AIOKafkaConsumer:
-        self._assignor = StickyPartitionAssignor  # what a worker holds it keeps: less to restore
+        self._assignor = TopicwiseStickyAssignor  # what a worker holds it keeps: less to restore
         return AIOKafkaConsumer(
             **connection.client_options(transport.settings),
             group_id=self.app.conf.id,
             client_id=self.app.conf.broker_client_id,
-            partition_assignment_strategy=[StickyPartitionAssignor],
+            partition_assignment_strategy=[TopicwiseStickyAssignor],
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             isolation_level="read_committed",
