@@ -1,0 +1,140 @@
+"""Workers that die, freeze and come back on the real broker, with the audit as judge."""
+
+import random
+import signal
+import time
+
+import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from streams.domain.load import LoadPlan, expected_sums
+from streams.engine.commit import Step
+from streams.engine.connection import client_options
+from streams.engine.reader import open_reader
+from streams.engine.transport import SESSION_TIMEOUT_MS
+from streams.settings import Settings
+from streams.simulation import run_simulation
+from streams.views.audit import AuditReport
+from tests.kafka.workers import Workers, audited, load, running_workers, wait_until
+
+
+async def audited_as_planned(settings: Settings, plan: LoadPlan, workers: Workers) -> AuditReport:
+    """Besides being conserved, the figures are those that the load was made to give."""
+    report = await audited(settings, workers)
+    expected = expected_sums(plan)
+    assert (report.counts.donations, report.counts.fen) == (expected.donations, expected.fen)
+    return report
+
+
+@pytest.mark.parametrize("round_number", [1, 2])
+async def test_two_workers_of_which_one_is_killed_at_random_lose_and_double_nothing(
+    topics: Settings, round_number: int
+) -> None:
+    seed = random.SystemRandom().randrange(10**6)
+    print(f"seed {seed} (round {round_number})")
+    delays = random.Random(seed)
+    plan = LoadPlan(100_000, seed=seed, repeats_share=0.01)
+    with running_workers(topics) as workers:
+        victims = [workers.start(), workers.start()]
+        for victim in victims:
+            victim.wait_for("partition ready")
+        await run_simulation(topics, plan)
+        for victim in victims:  # twice over: each of the first two dies, and another one comes
+            time.sleep(delays.uniform(0, 2))
+            victim.kill()
+            workers.start().wait_for("partition ready", timeout_s=40)
+        await audited_as_planned(topics, plan, workers)
+
+
+@pytest.mark.parametrize(
+    ("step", "topic"),
+    [(step, topic) for topic in ("orders", "project-deltas") for step in Step],
+    ids=lambda value: value.name.lower() if isinstance(value, Step) else value,
+)
+async def test_a_worker_killed_at_any_step_of_a_commit_loses_and_doubles_nothing(
+    topics: Settings, step: Step, topic: str
+) -> None:
+    plan = LoadPlan(6_000, seed=int(step) + len(topic), repeats_share=0.02, malformed_share=0.02)
+    await run_simulation(topics, plan)
+    with running_workers(topics) as workers:
+        victim = workers.start_crashing(step.name, topic, 2)
+        assert victim.process.wait(40) == -signal.SIGKILL
+        workers.start()
+        await audited_as_planned(topics, plan, workers)
+
+
+async def test_the_records_of_a_commit_that_was_cut_short_are_seen_by_nobody(topics: Settings) -> None:
+    plan = LoadPlan(4_000, seed=3)
+    await run_simulation(topics, plan)
+    with running_workers(topics) as workers:
+        victim = workers.start_crashing(Step.ACKNOWLEDGED.name, "orders", 1)
+        assert victim.process.wait(40) == -signal.SIGKILL
+        names = (topics.topics.donations, topics.topics.project_deltas)
+        assert all([await written_records(topics, name) > 0 for name in names]), "nothing was there to be aborted"
+        async with open_reader(topics) as log:
+            for name in names:
+                for partition in range(4):
+                    assert [batch async for batch in log.read(name, partition)] == []
+        workers.start()
+        await audited_as_planned(topics, plan, workers)
+        # What was aborted still lies in the log, between what counts.
+        committed = sum([await committed_records(topics, topics.topics.donations)])
+        assert committed == expected_sums(plan).donations
+        assert await written_records(topics, topics.topics.donations) > committed
+
+
+async def written_records(settings: Settings, topic: str) -> int:
+    """How many records lie in the topic, aborted ones and those of open transactions included."""
+    count = 0
+    async with AIOKafkaConsumer(**client_options(settings), isolation_level="read_uncommitted") as consumer:
+        for partition in range(4):
+            tp = TopicPartition(topic, partition)
+            consumer.assign([tp])
+            await consumer.seek_to_beginning(tp)
+            while found := (await consumer.getmany(tp, timeout_ms=700)).get(tp):
+                count += len(found)
+    return count
+
+
+async def committed_records(settings: Settings, topic: str) -> int:
+    async with open_reader(settings) as log:
+        return sum([len(batch) for partition in range(4) async for batch in log.read(topic, partition)])
+
+
+async def test_a_frozen_worker_that_wakes_writes_nothing_and_works_again(topics: Settings) -> None:
+    with running_workers(topics) as workers:
+        sleeper = workers.start()
+        sleeper.wait_for("partition ready", times=8)
+        await load(topics, 30_000, seed=20)
+        time.sleep(0.3)  # it is in the middle of it
+        sleeper.signal(signal.SIGSTOP)
+        heir = workers.start()
+        heir.wait_for("partition ready", times=8, timeout_s=SESSION_TIMEOUT_MS / 1_000 + 30)
+        await audited(topics, workers)  # all of it was done without the sleeper
+        sleeper.signal(signal.SIGCONT)
+        ready = sleeper.text().count("partition ready")
+        wait_until(
+            lambda: sleeper.text().count("partition ready") > ready or sleeper.process.poll() is not None,
+            40,
+            lambda: f"the sleeper neither came back nor ended:\n{sleeper.text()}",
+        )
+        assert sleeper.process.poll() in {None, 3}
+        await load(topics, 10_000, seed=21)
+        await audited(topics, workers)
+
+
+async def test_a_worker_that_keeps_partitions_through_a_rebalance_goes_on_within_seconds(topics: Settings) -> None:
+    with running_workers(topics) as workers:
+        keeper = workers.start()
+        keeper.wait_for("partition ready", times=8)
+        other = workers.start()
+        other.wait_for("partition ready", times=4)
+        for seed in (30, 31):
+            started = time.monotonic()
+            await load(topics, 2_000, seed=seed)
+            await audited(topics, workers)
+            assert time.monotonic() - started < 10
+            if seed == 30:
+                other.stop()
+        assert "kept=4" in keeper.text(), keeper.text()
+        assert keeper.text().count("partition ready") == 12, "what was kept was restored all the same"
