@@ -23,7 +23,7 @@ from streams.engine.connection import open_admin, open_consumer, unreachable
 from streams.engine.reader import FETCH_MAX_WAIT_MS, LogReader
 from streams.errors import ExitStatus, UserError
 from streams.settings import Settings
-from streams.views.audit_snapshot import PartitionCut, Snapshot, SnapshotTaker, open_uncommitted
+from streams.views.audit_snapshot import RETRY_MS, PartitionCut, Snapshot, SnapshotTaker, open_uncommitted
 
 HOUR_MS = 3_600_000
 POLL_S = 0.2
@@ -113,7 +113,9 @@ async def run_audit(settings: Settings, *, wait_s: float = 0, progress: Progress
 async def _settle(settings: Settings, stack: AsyncExitStack, wait_s: float, progress: Progress) -> Snapshot:
     """A snapshot of a pipeline that has done its work, or, after `wait_s`, of one that hasn't."""
     admin = await stack.enter_async_context(open_admin(settings))
-    committed = await stack.enter_async_context(open_consumer(settings, fetch_max_wait_ms=FETCH_MAX_WAIT_MS))
+    committed = await stack.enter_async_context(
+        open_consumer(settings, fetch_max_wait_ms=FETCH_MAX_WAIT_MS, retry_backoff_ms=RETRY_MS)
+    )
     uncommitted = open_uncommitted(settings)
     stack.push_async_callback(uncommitted.stop)
     try:
@@ -260,5 +262,6 @@ async def _open_log(settings: Settings) -> AsyncIterator[LogReader]:
         max_partition_fetch_bytes=FETCH_BYTES,
         max_poll_records=BATCH_RECORDS,
         fetch_max_wait_ms=FETCH_MAX_WAIT_MS,
+        retry_backoff_ms=RETRY_MS,
     ) as consumer:
         yield LogReader(consumer)

@@ -29,6 +29,7 @@ from streams.engine.reader import LogReader
 from streams.errors import UserError
 from streams.settings import Settings
 
+RETRY_MS = 10  # a client learns of a topic by failing once; its default pause of 100 ms is most of a short audit
 STABLE_POLL_S = 0.05
 STABLE_WAIT_S = 45.0  # longer than a killed worker's transaction stays open (15 s) and the broker's look for it (10 s)
 COUNTED_MAX = 100_000  # offsets beyond a cut that are read one by one; of more than that the span is told
@@ -206,6 +207,7 @@ def open_uncommitted(settings: Settings) -> AIOKafkaConsumer:
         isolation_level="read_uncommitted",
         enable_auto_commit=False,
         auto_offset_reset="none",
+        retry_backoff_ms=RETRY_MS,
         **client_options(settings),
     )
 
