@@ -21,3 +21,7 @@ class UserError(Exception):
     def __init__(self, message: str, exit_status: ExitStatus = ExitStatus.UNUSABLE) -> None:
         super().__init__(message)
         self.exit_status = exit_status
+
+
+class BrokerUnavailableError(UserError):
+    """No broker answers, or none that can. Whoever can wait tries again; a command ends with it."""

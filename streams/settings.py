@@ -1,7 +1,7 @@
 """Every setting, with its default and unit: environment variables `EVERYCENT_…`, read here and nowhere else."""
 
 from typing import Annotated, Literal
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, reset_tzpath
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -36,6 +36,8 @@ class Settings(BaseSettings):
     """How far the watermark stays behind the newest event, ms of event time."""
     idle_after_ms: Annotated[int, Field(ge=100, le=3_600_000)] = 60_000
     """An input partition that had nothing for so long no longer holds back the watermark, ms."""
+    stall_timeout_s: Annotated[int, Field(ge=10, le=86_400)] = 300
+    """A worker with a partition that has lag and made no progress for so long ends, to be started again, s."""
     minute_retention_hours: Annotated[int, Field(ge=1, le=24 * 366)] = 48
     """How long a final minute stays in memory and on the topic, hours of event time."""
     hour_retention_hours: Annotated[int, Field(ge=1, le=24 * 366 * 10)] = 24 * 40
@@ -77,6 +79,7 @@ class Settings(BaseSettings):
 
 def load_settings() -> Settings:
     """The settings of this process's environment. Raises UserError (exit 2), naming the variable, for a wrong value."""
+    reset_tzpath(())  # zones come from the package tzdata, so that two machines agree on their windows
     try:
         return Settings()
     except ValidationError as error:

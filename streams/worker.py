@@ -23,6 +23,7 @@ from streams.engine.compatibility import check_versions
 from streams.engine.connection import unreachable
 from streams.engine.runtime import Runtime
 from streams.engine.topic_admin import check_topics
+from streams.engine.watchdog import Watchdog
 from streams.errors import ExitStatus, UserError
 from streams.logs import configure_logs
 from streams.settings import Settings, load_settings
@@ -76,6 +77,8 @@ async def run_worker(
     app, runtime = build(settings, roles, counts.orders, counts.totals, on_step)
     tune_garbage_collection()
     logger.info("worker starts", broker=settings.broker, app_id=settings.app_id, roles=[str(role) for role in roles])
+    watchdog = Watchdog(runtime.unfinished, settings.stall_timeout_s)
+    watchdog.start(asyncio.get_running_loop())
     try:
         await app.start()
         await _until_stopped(app, runtime, stop_asked)
@@ -83,6 +86,7 @@ async def run_worker(
         raise unreachable(settings, error) from error
     finally:
         await app.stop()
+        watchdog.stop()
     logger.info("worker stopped")
     return ExitStatus.OK
 

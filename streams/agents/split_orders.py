@@ -17,9 +17,8 @@ from streams.domain.dedupe import OrderMemory
 from streams.domain.split import SplitOutcome, SplitState, restore_orders, split_orders
 from streams.domain.windows import MINUTE_MS
 from streams.engine.app import batches_of
-from streams.engine.reader import LogReader
 from streams.engine.runtime import Runtime
-from streams.engine.stage import Outgoing, Output, Stage
+from streams.engine.stage import Log, Outgoing, Output, Stage
 from streams.settings import Settings
 
 PROJECTS_CACHED_MAX = 1_000_000  # projects whose partition is remembered; tens of thousands exist
@@ -40,7 +39,7 @@ class SplitProcessor:
         self._told_minute = -1  # the watermark's minute that every totals partition has been told
         self._idle = False
 
-    async def restore(self, log: LogReader, metadata: str) -> int | None:  # noqa: ARG002 - all of it is in `donations`
+    async def restore(self, log: Log, metadata: str) -> int | None:  # noqa: ARG002 - all of it is in `donations`
         """Read the tail of `donations` that the dedupe horizon covers, and the last refused order."""
         last = await log.last_record(self._topics.donations, self._partition)
         positions = []
@@ -54,7 +53,7 @@ class SplitProcessor:
             positions.append(decode_rejection(refused.headers).source_offset + 1)
         return max(positions, default=None)
 
-    async def _restore_memory(self, log: LogReader, last: ConsumerRecord) -> None:
+    async def _restore_memory(self, log: Log, last: ConsumerRecord) -> None:
         topic, partition, memory = self._topics.donations, self._partition, self._state.memory
         # A millisecond early: Kafka's time index may pass over earlier records of exactly the time that is asked for.
         start = await log.offset_for_time(topic, partition, memory.restore_from_ms(last.timestamp) - 1)

@@ -15,9 +15,8 @@ from schemas.totals import POSITION_HEADER, TotalKey, WindowKind, decode_total, 
 from streams.domain.totals import TotalsState
 from streams.domain.windows import Calendar
 from streams.engine.app import batches_of
-from streams.engine.reader import LogReader
 from streams.engine.runtime import Runtime
-from streams.engine.stage import Outgoing, Output, Stage
+from streams.engine.stage import Log, Outgoing, Output, Stage
 from streams.settings import Settings
 
 MS_PER_HOUR = 3_600_000
@@ -36,7 +35,7 @@ class TotalsProcessor:
         }
         self._state = TotalsState(calendar, sources, retention_ms)
 
-    async def restore(self, log: LogReader, metadata: str) -> int | None:
+    async def restore(self, log: Log, metadata: str) -> int | None:
         """Read the newest total of every key, and the sources' watermarks from the offset's metadata."""
         position: int | None = None
         state = self._state

@@ -12,7 +12,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaConnectionError, KafkaError
 from aiokafka.helpers import create_ssl_context
 
-from streams.errors import UserError
+from streams.errors import BrokerUnavailableError
 from streams.settings import Settings
 
 REQUEST_TIMEOUT_MS = 30_000
@@ -38,9 +38,9 @@ def client_options(settings: Settings) -> dict[str, Any]:
     return options
 
 
-def unreachable(settings: Settings, error: BaseException) -> UserError:
+def unreachable(settings: Settings, error: BaseException) -> BrokerUnavailableError:
     """What a person is told where no broker answers."""
-    return UserError(
+    return BrokerUnavailableError(
         f"no Kafka broker answers at {settings.broker} ({error}). "
         "Start one (`everycent broker`) or set EVERYCENT_BROKER."
     )
@@ -48,7 +48,7 @@ def unreachable(settings: Settings, error: BaseException) -> UserError:
 
 @asynccontextmanager
 async def open_admin(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
-    """A connected admin client. Raises UserError if no broker answers."""
+    """A connected admin client. Raises BrokerUnavailableError if none answers."""
     admin = AIOKafkaAdminClient(request_timeout_ms=REQUEST_TIMEOUT_MS, **client_options(settings))
     try:
         await admin.start()
@@ -63,7 +63,10 @@ async def open_admin(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
 
 @asynccontextmanager
 async def open_consumer(settings: Settings, **options: Any) -> AsyncIterator[AIOKafkaConsumer]:
-    """A connected consumer without a group that sees committed records only. Raises UserError if no broker answers."""
+    """A connected consumer without a group that sees committed records only.
+
+    Raises BrokerUnavailableError if no broker answers.
+    """
     consumer = AIOKafkaConsumer(
         isolation_level="read_committed",
         enable_auto_commit=False,

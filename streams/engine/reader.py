@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import OffsetOutOfRangeError
 
 from streams.engine.connection import open_consumer
-from streams.errors import UserError
+from streams.errors import BrokerUnavailableError, UserError
 from streams.settings import Settings
 
 FETCH_MAX_BYTES = 8 * 1_048_576  # a partition's share of one answer: large enough for 500,000 records a second
@@ -80,7 +80,9 @@ class LogReader:
             reached = await self._consumer.position(tp)  # also moves past markers and aborted records
             stalled = stalled + 1 if reached == position else 0
             if stalled > STALLED_READS_MAX:
-                raise UserError(f"the broker gives no records of {topic}-{partition} from offset {position}")
+                raise BrokerUnavailableError(
+                    f"the broker gives no records of {topic}-{partition} from offset {position}"
+                )
             position = reached
             while batch and batch[-1].offset >= limit:
                 batch.pop()

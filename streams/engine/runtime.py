@@ -10,13 +10,15 @@ from typing import Any
 
 import structlog
 from aiokafka import TopicPartition
+from aiokafka.errors import IllegalStateError
 from aiokafka.structs import OffsetAndMetadata
 from faust.types import TP
 
 from streams.engine import limits
 from streams.engine.batches import RecordBatch
-from streams.engine.commit import OnStep, ignore_step
+from streams.engine.commit import Committer, OnStep, ignore_step
 from streams.engine.connection import open_admin
+from streams.engine.reader import open_reader
 from streams.engine.stage import Stage
 from streams.engine.task import PartitionTask, Services
 from streams.settings import Settings
@@ -32,7 +34,13 @@ class Runtime:
         self._failed = asyncio.Event()
         self._settings = settings
         self._stages = {stage.source_topic: stage for stage in stages}
-        self._services = Services(self._seek, self._read_committed, on_step)
+        self._services = Services(
+            open_writer=lambda tp: Committer(settings, tp, on_step),
+            open_log=lambda: open_reader(settings),
+            seek=self._seek,
+            read_committed=self._read_committed,
+            on_step=on_step,
+        )
         self._tasks: dict[TopicPartition, PartitionTask] = {}
         self._running: dict[TopicPartition, asyncio.Task[None]] = {}
         self._generation = 0
@@ -46,6 +54,10 @@ class Runtime:
         """True if the partition's task takes a batch now. Called from the consumer's thread."""
         task = self._tasks.get(tp)
         return task is not None and task.wants_records()
+
+    def unfinished(self) -> dict[TopicPartition, object]:
+        """For each partition that has something to do, a mark that changes as it gets on. Called from any thread."""
+        return {tp: task.progress for tp, task in list(self._tasks.items()) if task.is_behind(self._end_offset(tp))}
 
     def accept(self, batch: RecordBatch) -> None:
         """Hand a batch to its partition's task; without one it is dropped, for whoever has it will fetch it again."""
@@ -104,6 +116,13 @@ class Runtime:
             task.cancel()
         if running:
             await asyncio.wait(running, timeout=limits.STOP_TIMEOUT_S)
+
+    def _end_offset(self, tp: TopicPartition) -> int | None:
+        consumer = self._consumer._thread._consumer  # noqa: SLF001 - only reads what the last fetch said
+        try:
+            return consumer.last_stable_offset(tp)
+        except (AssertionError, IllegalStateError):  # not assigned just now: a rebalance is under way
+            return None
 
     async def _seek(self, tp: TopicPartition, offset: int) -> None:
         await self._consumer.seek_wait({TP(tp.topic, tp.partition): offset})

@@ -3,13 +3,11 @@
 One more stage means a fold, an agent file and its topics; nothing in the engine changes.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from aiokafka import ConsumerRecord
-
-from streams.engine.reader import LogReader
 
 HeaderList = list[tuple[str, bytes]]  # aiokafka wants a list and doesn't change it
 NO_HEADERS: HeaderList = []
@@ -39,10 +37,22 @@ class Output:
         self.records.setdefault((topic, partition), []).append(record)
 
 
+class Log(Protocol):
+    """The committed records of the topics, as `streams.engine.reader.LogReader` reads them."""
+
+    async def start_offset(self, topic: str, partition: int) -> int: ...
+    async def end_offset(self, topic: str, partition: int) -> int: ...
+    async def offset_for_time(self, topic: str, partition: int, timestamp_ms: int) -> int | None: ...
+    async def last_record(self, topic: str, partition: int) -> ConsumerRecord | None: ...
+    def read(
+        self, topic: str, partition: int, start: int | None = None, end: int | None = None
+    ) -> AsyncIterator[Sequence[ConsumerRecord]]: ...
+
+
 class Processor(Protocol):
     """One partition's state and rules. The engine calls it from one task; after any failure it makes a new one."""
 
-    async def restore(self, log: LogReader, metadata: str) -> int | None:
+    async def restore(self, log: Log, metadata: str) -> int | None:
         """Read the state back from the output topics; the input position that it is good up to, None where unknown."""
 
     def fold(self, records: Sequence[ConsumerRecord]) -> None:

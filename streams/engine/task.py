@@ -7,9 +7,10 @@ commit is through throws away the processor with its state, and a new one restor
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
 from enum import Enum
+from typing import Protocol
 
 import structlog
 from aiokafka import TopicPartition
@@ -18,24 +19,30 @@ from aiokafka.structs import OffsetAndMetadata
 
 from streams.engine import limits
 from streams.engine.batches import RecordBatch
-from streams.engine.commit import Committer, OnStep, Step, ignore_step
-from streams.engine.reader import LogReader, open_reader
-from streams.engine.stage import Processor, Stage
-from streams.errors import ExitStatus, UserError
+from streams.engine.commit import OnStep, Step, ignore_step
+from streams.engine.stage import Log, Output, Processor, Stage
+from streams.errors import BrokerUnavailableError, ExitStatus, UserError
 from streams.settings import Settings
 
 logger = structlog.get_logger(__name__)
 
-Seek = Callable[[TopicPartition, int], Awaitable[None]]
-ReadCommitted = Callable[[TopicPartition], Awaitable[OffsetAndMetadata | None]]
+
+class Writer(Protocol):
+    """What a task commits through: `streams.engine.commit.Committer`, or a fake one in simulations."""
+
+    async def start(self) -> None: ...
+    async def commit(self, output: Output, position: int) -> None: ...
+    async def stop(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
     """What a task needs of the worker around it."""
 
-    seek: Seek  # makes the consumer fetch the partition from that offset
-    read_committed: ReadCommitted  # the group's offset and its metadata
+    open_writer: Callable[[TopicPartition], Writer]
+    open_log: Callable[[], AbstractAsyncContextManager[Log]]
+    seek: Callable[[TopicPartition, int], Awaitable[None]]  # makes the consumer fetch the partition from that offset
+    read_committed: Callable[[TopicPartition], Awaitable[OffsetAndMetadata | None]]  # the group's offset
     on_step: OnStep = ignore_step
 
 
@@ -57,7 +64,7 @@ class PartitionTask:
         settings: Settings,
         stage: Stage,
         partition: int,
-        services: "Services",
+        services: Services,
     ) -> None:
         self.tp = TopicPartition(stage.source_topic, partition)
         self.phase = Phase.STARTING
@@ -65,13 +72,12 @@ class PartitionTask:
         self.committed = 0  # the input offset that the last commit was good up to
         self._settings = settings
         self._stage = stage
-        self._seek = services.seek
-        self._read_committed = services.read_committed
-        self._on_step = services.on_step
+        self._services = services
         self._inbox: deque[RecordBatch] = deque()
         self._arrived = asyncio.Event()
         self._stop_asked = asyncio.Event()
         self._failures = 0
+        self._folding = False  # something is folded that isn't committed
         self._log = logger.bind(topic=self.tp.topic, partition=self.tp.partition)
 
     # What others call. `wants_records` is called from the consumer's thread and only reads.
@@ -82,6 +88,17 @@ class PartitionTask:
             and not self._stop_asked.is_set()
             and len(self._inbox) < limits.INBOX_MAX_BATCHES
         )
+
+    @property
+    def progress(self) -> tuple[Phase, int, int]:
+        """Changes whenever the task gets on."""
+        return self.phase, self.position, self.committed
+
+    def is_behind(self, end_offset: int | None) -> bool:
+        """True if there is something to do: a start to finish, records to fold or a commit to make."""
+        if self.phase is not Phase.RUNNING:
+            return self.phase is not Phase.STOPPED
+        return self._folding or (end_offset is not None and end_offset > self.position)
 
     def accept(self, batch: RecordBatch) -> None:
         """Take a batch in; it is judged by its offsets when its turn comes."""
@@ -103,9 +120,9 @@ class PartitionTask:
                 except (ProducerFenced, InvalidProducerEpoch):
                     self._log.warning("fenced: another worker owns this partition, or the broker gave us up")
                     await self._pause(limits.FENCED_PAUSE_S)
-                except KafkaError as error:
+                except (KafkaError, BrokerUnavailableError, OSError) as error:
                     pause_s = limits.RESTART_BACKOFF_S[min(self._failures, len(limits.RESTART_BACKOFF_S) - 1)]
-                    self._log.warning("commit given up, restoring", error=repr(error), pause_s=pause_s)
+                    self._log.warning("given up for now; will restore and go on", error=repr(error), pause_s=pause_s)
                     self._failures += 1
                     await self._pause(pause_s)
         finally:
@@ -120,23 +137,24 @@ class PartitionTask:
 
     async def _live(self) -> None:
         self.phase = Phase.STARTING
+        self._folding = False
         processor = self._stage.open_partition(self.tp.partition)
-        committer = Committer(self._settings, self.tp, self._on_step)
+        writer = self._services.open_writer(self.tp)
         try:
-            await committer.start()  # first of all: from here on nobody else can write
+            await writer.start()  # first of all: from here on nobody else can write
             self.phase = Phase.RESTORING
-            async with open_reader(self._settings) as log:
+            async with self._services.open_log() as log:
                 self.position = self.committed = await self._restore(processor, log)
-            await self._seek(self.tp, self.position)
+            await self._services.seek(self.tp, self.position)
             self.phase = Phase.RUNNING
             self._log.info("partition ready", position=self.position)
-            await self._fold_and_commit(processor, committer)
+            await self._fold_and_commit(processor, writer)
         finally:
-            await committer.stop()
+            await writer.stop()
 
-    async def _restore(self, processor: Processor, log: LogReader) -> int:
+    async def _restore(self, processor: Processor, log: Log) -> int:
         """Bring the state back and say from which offset to go on: the greater of what the group and the state know."""
-        offset = await self._read_committed(self.tp)
+        offset = await self._services.read_committed(self.tp)
         of_group = None if offset is None or offset.offset < 0 else offset.offset
         of_state = await processor.restore(log, "" if offset is None else offset.metadata)
         start = await log.start_offset(self.tp.topic, self.tp.partition)
@@ -166,7 +184,7 @@ class PartitionTask:
                 ExitStatus.FAILED,
             )
 
-    async def _fold_and_commit(self, processor: Processor, committer: Committer) -> None:
+    async def _fold_and_commit(self, processor: Processor, writer: Writer) -> None:
         loop = asyncio.get_running_loop()
         interval_s = self._settings.commit_interval_ms / 1_000
         idle_s = self._settings.idle_after_ms / 1_000
@@ -187,11 +205,12 @@ class PartitionTask:
                     if more is None:
                         break
                     folded += more
-            self._on_step(Step.FOLDED, self.tp)
-            await committer.commit(processor.take_output(self.position), self.position)
+            self._services.on_step(Step.FOLDED, self.tp)
+            await writer.commit(processor.take_output(self.position), self.position)
             self.committed = self.position
+            self._folding = False
             self._failures = 0
-            self._on_step(Step.COUNTED, self.tp)
+            self._services.on_step(Step.COUNTED, self.tp)
 
     async def _fold_next(self, processor: Processor, deadline: float) -> int | None:
         """Fold one batch; how many records it held for us, or None if none came before `deadline`."""
@@ -207,6 +226,7 @@ class PartitionTask:
             records = batch.since(self.position)
             processor.fold(records)
             self.position = batch.next_offset
+            self._folding = self._folding or bool(records)
             if records:
                 return len(records)
 
@@ -229,7 +249,7 @@ class PartitionTask:
     async def _close_gap(self, batch: RecordBatch) -> None:
         """Go back for what was fetched but never reached us; give up loudly if the broker no longer has it."""
         self._inbox.clear()
-        async with open_reader(self._settings) as log:
+        async with self._services.open_log() as log:
             self._refuse_gap(self.position, await log.start_offset(self.tp.topic, self.tp.partition))
         self._log.info("going back for records that did not arrive", position=self.position, got=batch.base_offset)
-        await self._seek(self.tp, self.position)
+        await self._services.seek(self.tp, self.position)
