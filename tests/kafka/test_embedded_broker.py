@@ -41,6 +41,15 @@ def own(tmp_path):
     shutil.rmtree(broker.data_dir)  # pytest keeps the folders of its last runs
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    """A running broker for tests that leave it running."""
+    folder = tmp_path_factory.mktemp("shared")
+    with EmbeddedBroker(folder) as broker:
+        yield broker
+    shutil.rmtree(folder)
+
+
 def settings_for(broker: EmbeddedBroker) -> Settings:
     return Settings(broker=broker.address, metrics_port=0, partitions=2)
 
@@ -92,15 +101,14 @@ async def test_what_was_acknowledged_is_there_after_a_restart_and_after_kill_9_a
         assert len(await stored(settings)) == 501
 
 
-async def test_a_frozen_broker_answers_nothing_and_a_woken_one_goes_on(own):
-    await asyncio.to_thread(own.start)
-    settings = settings_for(own)
+async def test_a_frozen_broker_answers_nothing_and_a_woken_one_goes_on(shared):
+    settings = settings_for(shared)
     await create_topics(settings)
-    own.pause()
+    shared.pause()
     waiting = asyncio.create_task(produce(settings, b"x"))
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(asyncio.shield(waiting), 1.5)
-    own.resume()
+    shared.resume()
     await asyncio.wait_for(waiting, 30)
     assert await stored(settings) == [b"x"]
 
@@ -129,11 +137,10 @@ def test_the_broker_dies_with_a_parent_that_is_killed_and_its_folder_is_free_aga
     shutil.rmtree(tmp_path / "broker")
 
 
-def test_a_folder_is_used_by_one_broker_at_a_time(own):
-    own.start()
-    with pytest.raises(UserError, match=f"another broker uses the folder {own.data_dir}"):
-        EmbeddedBroker(own.data_dir).start()
-    assert own.is_running
+def test_a_folder_is_used_by_one_broker_at_a_time(shared):
+    with pytest.raises(UserError, match=f"another broker uses the folder {shared.data_dir}"):
+        EmbeddedBroker(shared.data_dir).start()
+    assert shared.is_running
 
 
 def test_a_port_that_is_taken_is_named(tmp_path):
@@ -165,13 +172,12 @@ def test_extra_properties_reach_the_server_and_may_change_between_starts(own):
     assert own.is_running
 
 
-def test_the_listeners_are_closed_to_other_machines(own):
-    own.start()
-    listening = {each.laddr.ip for each in psutil.Process(own.pid).net_connections("tcp") if each.status == "LISTEN"}
+def test_the_listeners_are_closed_to_other_machines(shared):
+    listening = {each.laddr.ip for each in psutil.Process(shared.pid).net_connections("tcp") if each.status == "LISTEN"}
     assert {ip.removeprefix("::ffff:") for ip in listening} == {"127.0.0.1"}
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_the_command_says_where_it_answers_and_stops_at_a_signal(tmp_path, number):
     command = subprocess.Popen(
         [sys.executable, "-m", "streams.cli", "broker", "--data", str(tmp_path / "broker")],
