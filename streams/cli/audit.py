@@ -1,6 +1,7 @@
 """`everycent audit`: whether every cent is there, once."""
 
 import asyncio
+import gc
 import json
 import traceback
 from typing import Annotated
@@ -15,6 +16,7 @@ from streams.views.audit import run_audit
 from streams.views.audit_screen import AuditProgress, print_report
 
 WAIT_S_MAX = 86_400
+GC_THRESHOLD = 200_000  # records come and go by ten thousands and hold no cycles: looking for some takes a third more
 DEFAULT_WAIT_S = 10  # a commit and a look-up or two: whoever audits right after a load needn't think of it
 
 
@@ -37,6 +39,7 @@ def audit(
     """
     settings = load_settings()
     configure_logs(settings)
+    gc.set_threshold(GC_THRESHOLD)
     try:
         with AuditProgress() as progress:
             report = asyncio.run(run_audit(settings, wait_s=wait, progress=progress))

@@ -13,10 +13,9 @@ import msgspec
 from schemas.totals import ProjectTotal, TotalKey, WindowKind, decode_total
 from streams.domain.audit_findings import Findings, Kind
 from streams.domain.audit_rule import AuditRecord
-from streams.domain.audit_windows import MINUTE_MS, AuditCalendar
+from streams.domain.audit_windows import MINUTE_MS, AuditCalendar, AuditWindow
 
 Sum: TypeAlias = list[int]  # [fen, donations]
-_BY_START = (WindowKind.HOUR, WindowKind.DAY, WindowKind.MONTH, WindowKind.YEAR)
 
 
 class Ledger:
@@ -40,24 +39,21 @@ class Ledger:
     def projects(self) -> Iterator[str]:
         return iter(self._projects)
 
-    def windows(self, project_id: str, calendar: AuditCalendar) -> dict[tuple[WindowKind, int], Sum]:
-        """The project's sum in each window that has a donation, by kind and `start_ms`."""
-        minutes = self._projects[project_id]
-        windows: dict[tuple[WindowKind, int], Sum] = {}
-        longer: dict[tuple[WindowKind, int], Sum] = {}
-        for minute, (fen, donations) in minutes.items():
-            windows[WindowKind.MINUTE, minute * MINUTE_MS] = [fen, donations]
-            for window in zip(_BY_START, calendar.starts(minute), strict=True):
+    def windows(self, project_id: str, calendar: AuditCalendar) -> Iterator[tuple[AuditWindow, int, int]]:
+        """Each window in which the project has donations, with their fen and their number."""
+        longer: dict[AuditWindow, Sum] = {}
+        for minute, (fen, donations) in self._projects[project_id].items():
+            windows = calendar.windows(minute)
+            yield windows[0], fen, donations
+            for window in windows[1:]:
                 found = longer.get(window)
                 if found is None:
                     longer[window] = [fen, donations]
                 else:
                     found[0] += fen
                     found[1] += donations
-        windows.update(((kind, start * MINUTE_MS), found) for (kind, start), found in longer.items())
-        fen = sum(found[0] for found in minutes.values())
-        windows[WindowKind.ALL, 0] = [fen, sum(found[1] for found in minutes.values())]
-        return windows
+        for window, (fen, donations) in longer.items():
+            yield window, fen, donations
 
 
 class TotalsAudit:
@@ -89,17 +85,21 @@ class TotalsAudit:
         """Keep the newest total of each key."""
         newest = self._newest
         for record in records:
-            key = record.key or b""
             if record.value is None:
-                newest.pop(key, None)
+                newest.pop(record.key or b"", None)
                 continue
             total = self._read(record)
             if total is None:
                 continue
-            self._watermark_ms = max(self._watermark_ms, total.watermark_ms)
+            key = record.key or b""
             before = newest.get(key)
-            if before is not None:
-                self._check_growth(record, before[1], total)
+            # Whoever has the key of a total that was checked and is of the same window is checked as well.
+            if before is None or not _same_window(before[1], total):
+                if not self._check_place(record, total):
+                    continue
+            elif total.revision <= before[1].revision or total.fen < before[1].fen:
+                self._report_fall(record, before[1], total)
+            self._watermark_ms = max(self._watermark_ms, total.watermark_ms)
             newest[key] = (record.offset, total)
 
     def finish(self, ledger: Ledger, calendar: AuditCalendar, changed: AbstractSet[bytes] = frozenset()) -> None:
@@ -107,57 +107,61 @@ class TotalsAudit:
         for project_id in ledger.projects():
             if self._partition_of(project_id) != self._partition:
                 continue
-            for (kind, start_ms), (fen, donations) in ledger.windows(project_id, calendar).items():
-                key = TotalKey(project_id, kind, start_ms).encode()
+            key_start = project_id.encode()
+            for window, fen, donations in ledger.windows(project_id, calendar):
+                key = key_start + window.key_end
                 found = self._newest.pop(key, None)
                 if found is not None:
                     self.checked += 1
-                    self._compare(found[0], found[1], fen, donations, calendar)
+                    self._compare(found[0], found[1], window, fen, donations)
                 elif key not in changed:
-                    self._check_released(key, kind, calendar.describe(kind, start_ms)[0], fen, donations)
+                    self._check_released(key, window, fen, donations)
         for key, (offset, total) in self._newest.items():
             text = "no donation lies in this window of this project"
             self._findings.add(Kind.TOTAL_UNDUE, self._place(offset), "nothing", f"{total.fen} fen", f"{key!r}: {text}")
         self._newest.clear()
 
     def _read(self, record: AuditRecord) -> ProjectTotal | None:
-        place = self._place(record.offset)
         try:
-            total = decode_total(record.value or b"")
+            return decode_total(record.value or b"")
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            place = self._place(record.offset)
             self._findings.add(Kind.TOTAL_UNREADABLE, place, "a project's total", error, "this is no project's total")
             return None
+
+    def _check_place(self, record: AuditRecord, total: ProjectTotal) -> bool:
+        """True if the key is that of the value and the partition that of the project."""
         key = TotalKey(total.project_id, total.window, total.start_ms).encode()
         if key != record.key:
+            place = self._place(record.offset)
             self._findings.add(Kind.TOTAL_MISPLACED, place, key, record.key, "the key isn't that of the value")
-            return None
+            return False
         partition = self._partition_of(total.project_id)
         if partition != self._partition:
             text = f"the totals of {total.project_id} belong in partition {partition}"
+            place = self._place(record.offset)
             self._findings.add(Kind.TOTAL_MISPLACED, place, partition, self._partition, text)
-            return None
-        return total
+            return False
+        return True
 
-    def _check_growth(self, record: AuditRecord, before: ProjectTotal, total: ProjectTotal) -> None:
-        if total.revision <= before.revision or total.fen < before.fen or total.donations < before.donations:
-            self._findings.add(
-                Kind.TOTAL_WENT_BACK,
-                self._place(record.offset),
-                f"more than revision {before.revision}, at least {before.fen} fen of {before.donations}",
-                f"revision {total.revision}, {total.fen} fen of {total.donations}",
-                f"the total of {record.key!r} went back",
-            )
+    def _report_fall(self, record: AuditRecord, before: ProjectTotal, total: ProjectTotal) -> None:
+        self._findings.add(
+            Kind.TOTAL_WENT_BACK,
+            self._place(record.offset),
+            f"more than revision {before.revision}, at least {before.fen} fen",
+            f"revision {total.revision}, {total.fen} fen",
+            f"the total of {record.key!r} went back",
+        )
 
-    def _compare(self, offset: int, total: ProjectTotal, fen: int, donations: int, calendar: AuditCalendar) -> None:
-        end_ms, start = calendar.describe(total.window, total.start_ms)
-        checks: list[tuple[str, object, object]] = [
+    def _compare(self, offset: int, total: ProjectTotal, window: AuditWindow, fen: int, donations: int) -> None:
+        late_fen = total.late_fen if total.late_fen <= total.fen else f"at most {total.fen}"
+        checks: tuple[tuple[str, object, object], ...] = (
             ("fen", fen, total.fen),
             ("donations", donations, total.donations),
-            ("end_ms", end_ms, total.end_ms),
-            ("start", start, total.start),
-        ]
-        if total.late_fen > total.fen:
-            checks.append(("late_fen", f"at most {total.fen}", total.late_fen))
+            ("end_ms", window.end_ms, total.end_ms),
+            ("start", window.start, total.start),
+            ("late_fen", late_fen, total.late_fen),
+        )
         wrong = [check for check in checks if check[1] != check[2]]
         if wrong:
             key = f"{total.project_id}|{total.window}|{total.start_ms}"
@@ -169,9 +173,13 @@ class TotalsAudit:
                 f"the total of {key} isn't the sum of its donations: {', '.join(name for name, _, _ in wrong)}",
             )
 
-    def _check_released(self, key: bytes, kind: WindowKind, end_ms: int | None, fen: int, donations: int) -> None:
-        retention_ms = self._retention_ms.get(kind)
-        if retention_ms is not None and end_ms is not None and end_ms + retention_ms <= self._watermark_ms:
+    def _check_released(self, key: bytes, window: AuditWindow, fen: int, donations: int) -> None:
+        retention_ms = self._retention_ms.get(window.kind)
+        if (
+            retention_ms is not None
+            and window.end_ms is not None
+            and window.end_ms + retention_ms <= self._watermark_ms
+        ):
             self.released += 1
             return
         self._findings.add(
@@ -184,3 +192,7 @@ class TotalsAudit:
 
     def _place(self, offset: int) -> str:
         return f"{self._topic}-{self._partition}@{offset}"
+
+
+def _same_window(one: ProjectTotal, other: ProjectTotal) -> bool:
+    return one.start_ms == other.start_ms and one.project_id == other.project_id and one.window is other.window

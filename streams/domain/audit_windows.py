@@ -6,6 +6,7 @@ first day; all is cut to the time line from 0 to the end of the year 9999 in UTC
 the epoch; offsets from UTC are rounded down to the minute.
 """
 
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
 
@@ -21,48 +22,60 @@ EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 LAST_ORDINAL = date.max.toordinal()
 CYCLE = 400 * 365 + 97  # days after which the calendar repeats
 
+MINUTES_KEPT = 65_536  # minutes whose windows are at hand: 45 days; longer windows are kept as long as the calendar
+
 Bounds = tuple[int, int]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class AuditWindow:
+    """One window of the calendar. `key_end` is what follows the project in the keys of its totals."""
+
+    kind: WindowKind
+    start_ms: int
+    end_ms: int | None
+    start: str | None
+    key_end: bytes
+
+
 class AuditCalendar:
-    """Windows of one zone. What was looked up is kept: memory grows with the windows that the audit meets."""
+    """Windows of one zone, made once each. Memory grows with the hours that the audit meets."""
 
     def __init__(self, zone_name: str) -> None:
         self._zone = ZoneInfo(zone_name)
+        self._minutes: dict[int, tuple[AuditWindow, ...]] = {}
+        self._windows: dict[tuple[WindowKind, int], AuditWindow] = {}
         self._hours: dict[int, Bounds] = {}
-        self._dates: dict[int, int] = {}
         self._midnights: dict[int, int] = {}
+        self._all = _window(WindowKind.ALL, 0, None, None)
 
-    def starts(self, minute: int) -> tuple[int, int, int, int]:
-        """Where the hour, day, month and year that hold `minute` start, in minutes."""
+    def windows(self, minute: int) -> tuple[AuditWindow, ...]:
+        """The windows that hold `minute`, shortest first, `all` last."""
+        found = self._minutes.get(minute)
+        if found is None:
+            if len(self._minutes) >= MINUTES_KEPT:
+                self._minutes.clear()
+            found = self._minutes[minute] = self._make_windows(minute)
+        return found
+
+    def _make_windows(self, minute: int) -> tuple[AuditWindow, ...]:
         ordinal = self._date(minute)
+        month, next_month = _month(ordinal)
+        year, next_year = _year(ordinal)
         return (
-            self._hour(minute)[0],
-            self._midnight(ordinal),
-            self._midnight(_first_of_month(ordinal)),
-            self._midnight(_first_of_year(ordinal)),
+            _window(WindowKind.MINUTE, minute, minute + 1, self._text(minute)),
+            self._longer(WindowKind.HOUR, *self._hour(minute)),
+            self._longer(WindowKind.DAY, self._midnight(ordinal), self._next_midnight(minute, ordinal + 1)),
+            self._longer(WindowKind.MONTH, self._midnight(month), self._midnight(next_month)),
+            self._longer(WindowKind.YEAR, self._midnight(year), self._midnight(next_year)),
+            self._all,
         )
 
-    def describe(self, kind: WindowKind, start_ms: int) -> tuple[int | None, str | None]:
-        """`end_ms` and the text `start` of the window of `kind` that starts at `start_ms`."""
-        if kind is WindowKind.ALL:
-            return None, None
-        minute = start_ms // MINUTE_MS
-        if kind is WindowKind.MINUTE:
-            end = minute + 1
-        elif kind is WindowKind.HOUR:
-            end = self._hour(minute)[1]
-        else:
-            ordinal = self._date(minute)
-            if kind is WindowKind.DAY:
-                end = self._next_midnight(minute, ordinal + 1)
-            elif ordinal > LAST_ORDINAL:
-                end = END
-            elif kind is WindowKind.MONTH:
-                end = self._midnight(_first_of_month(_first_of_month(ordinal) + 31))
-            else:
-                end = self._midnight(_first_of_year(_first_of_year(ordinal) + 366))
-        return end * MINUTE_MS, self._text(minute)
+    def _longer(self, kind: WindowKind, start: int, end: int) -> AuditWindow:
+        window = self._windows.get((kind, start))
+        if window is None:
+            window = self._windows[kind, start] = _window(kind, start, end, self._text(start))
+        return window
 
     def _offset(self, minute: int) -> int:
         known = max(0, min(minute, LAST_LOOKED_UP))
@@ -123,13 +136,28 @@ class AuditCalendar:
         return f"+0{int(earlier[:4]) + 400}{earlier[4:]}"
 
 
+def _window(kind: WindowKind, start: int, end: int | None, text: str | None) -> AuditWindow:
+    start_ms = start * MINUTE_MS
+    end_ms = None if end is None else end * MINUTE_MS
+    return AuditWindow(kind, start_ms, end_ms, text, f"|{kind}|{start_ms}".encode())
+
+
+def _month(ordinal: int) -> Bounds:
+    """The ordinals of the first days of the month that holds the day, and of the next one."""
+    first = _first_of_month(ordinal)
+    return first, _first_of_month(first + 31) if ordinal <= LAST_ORDINAL else first + 31
+
+
 def _first_of_month(ordinal: int) -> int:
     if ordinal > LAST_ORDINAL:  # only the first of January 10000 is within reach
         return LAST_ORDINAL + 1
     return date.fromordinal(ordinal).replace(day=1).toordinal()
 
 
-def _first_of_year(ordinal: int) -> int:
+def _year(ordinal: int) -> Bounds:
+    """The ordinals of the first days of the year that holds the day, and of the next one."""
     if ordinal > LAST_ORDINAL:
-        return LAST_ORDINAL + 1
-    return date.fromordinal(ordinal).replace(month=1, day=1).toordinal()
+        return LAST_ORDINAL + 1, ordinal + 366
+    year = date.fromordinal(ordinal).year
+    following = LAST_ORDINAL + 1 if year == date.max.year else date(year + 1, 1, 1).toordinal()
+    return date(year, 1, 1).toordinal(), following

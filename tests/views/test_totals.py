@@ -1,0 +1,100 @@
+"""The current totals on a real broker: the newest of each key, filtered, ordered, and as the very bytes."""
+
+import io
+import json
+
+import msgspec
+import pytest
+from rich.console import Console
+
+from schemas.totals import WindowKind
+from streams.errors import UserError
+from streams.views.totals import read_totals, totals_table
+from tests.domain.audit_world import HOUR_MS, NOON_MS, Line, World
+from tests.kafka.audit_topics import Plan, add_totals, send, send_outcome, writer
+from tests.kafka.test_audit import everycent
+
+
+@pytest.fixture
+async def plan(topics):
+    plan = Plan([World(partition) for partition in range(4)])
+    plan.worlds[0].accept("o0", Line("P1", 2), Line("P10", 12_345))
+    plan.worlds[0].accept("o1", Line("P1", 10), at_ms=NOON_MS + 24 * HOUR_MS)
+    plan.worlds[1].accept("o2", Line("P2", 7))
+    add_totals(plan)
+    await send_outcome(topics, plan, commit=False)
+    return plan
+
+
+def places(current):
+    return [(each.total.project_id, each.total.window.value, each.total.fen) for each in current.totals]
+
+
+async def test_all_totals_come_by_project_and_window(topics, plan):
+    current = await read_totals(topics)
+    assert len(current.totals) == 6 + 6 + 3 + 6
+    assert places(current)[:10] == [
+        *[("P1", "minute", 2), ("P1", "minute", 10), ("P1", "hour", 2), ("P1", "hour", 10), ("P1", "day", 2)],
+        *[("P1", "day", 10), ("P1", "month", 12), ("P1", "year", 12), ("P1", "all", 12), ("P10", "minute", 12_345)],
+    ]
+    assert current.unreadable == 0
+
+
+async def test_filters_name_one_project_exactly_and_one_kind_of_window(topics, plan):
+    assert places(await read_totals(topics, project_id="P1", window=WindowKind.DAY)) == [
+        ("P1", "day", 2),
+        ("P1", "day", 10),
+    ]
+    assert (await read_totals(topics, project_id="P")).totals == ()
+    assert places(await read_totals(topics, window=WindowKind.ALL)) == [
+        ("P1", "all", 12),
+        ("P10", "all", 12_345),
+        ("P2", "all", 7),
+    ]
+
+
+async def test_top_gives_the_greatest_amounts_first(topics, plan):
+    assert places(await read_totals(topics, window=WindowKind.ALL, top=2)) == [
+        ("P10", "all", 12_345),
+        ("P1", "all", 12),
+    ]
+
+
+async def test_newer_records_replace_and_tombstones_remove(topics, plan):
+    partition, record = next(
+        (partition, record)
+        for partition, records in plan.totals.items()
+        for record in records
+        if record.key == b"P2|all|0"
+    )
+    newer = record._replace(value=msgspec.json.encode(json.loads(record.value) | {"fen": 9, "revision": 2}))
+    minute = next(each for each in plan.totals[partition] if each.key.startswith(b"P2|minute|"))
+    async with writer(topics) as producer, producer.transaction():
+        changes = [newer, minute._replace(value=None), record._replace(key=b"P2|broken", value=b"{}")]
+        await send(producer, topics.topics.project_totals, partition, changes, timed=True)
+    current = await read_totals(topics, project_id="P2")
+    assert places(current)[-1] == ("P2", "all", 9)
+    assert "minute" not in [each.total.window for each in current.totals]
+    assert current.unreadable == 1
+
+
+async def test_the_table_shows_yuan(topics, plan):
+    console = Console(width=150, record=True, file=io.StringIO())
+    console.print(totals_table((await read_totals(topics, project_id="P10", window=WindowKind.DAY)).totals))
+    shown = console.export_text()
+    assert "123.45" in shown
+    assert "2020-11-11T00:00:00+00:00" in shown
+
+
+async def test_the_command_prints_the_very_bytes_one_object_a_line(topics, plan):
+    done = await everycent(topics, "totals", "--json", "--project", "P2")
+    assert (done.returncode, done.stderr) == (0, "")
+    wire = [each.wire.decode() for each in (await read_totals(topics, project_id="P2")).totals]
+    assert done.stdout.splitlines() == wire
+    done = await everycent(topics, "totals", "--top", "1", "--window", "all")
+    assert "123.45" in done.stdout
+
+
+async def test_a_missing_topic_is_told(settings):
+    with pytest.raises(UserError, match="doesn't exist"):
+        await read_totals(settings)
