@@ -1,0 +1,165 @@
+"""A deployment for one run: its topics, its backlog of orders, when it is drained, and whether its totals are right."""
+
+import asyncio
+import socket
+import uuid
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from functools import cache
+
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+
+from schemas.donation import decode_donation
+from schemas.topics import Topic
+from schemas.totals import WindowKind, decode_total, decode_total_key
+from streams.domain.load import ExpectedSums, LoadPlan, expected_sums
+from streams.engine.connection import open_admin
+from streams.engine.reader import LogReader, open_reader
+from streams.engine.topic_admin import create_topics
+from streams.errors import UserError
+from streams.settings import Settings
+from streams.simulation import run_simulation
+from tests.bench.processes import MeasuredProcess, Sample
+
+DRAIN_POLL_S = 0.05  # one request to the broker
+STALLED_POLLS_MAX = 1_200  # a minute without progress, and the run is given up
+DIFFERENCES_MAX = 5
+
+expected = cache(expected_sums)
+
+
+@asynccontextmanager
+async def deployment(broker: str, partitions: int) -> AsyncIterator[Settings]:
+    """Topics, group and transactions of this run's own; production's defaults, or the environment's, for all else.
+
+    The topics are deleted at the end: what the broker does in the background with them must not burden the next run.
+    """
+    unique = uuid.uuid4().hex[:8]
+    settings = Settings(
+        broker=broker,
+        topic_prefix=f"bench{unique}-",
+        app_id=f"bench-{unique}",
+        partitions=partitions,
+        metrics_port=_free_port(),  # on, as in production, but no two workers can share one
+        log_level="info",
+        log_format="json",  # moments are read from it
+    )
+    await create_topics(settings)
+    try:
+        yield settings
+    finally:
+        await delete_topics(settings, [settings.topics.name(topic) for topic in Topic])
+
+
+async def delete_topics(settings: Settings, names: Sequence[str]) -> None:
+    async with open_admin(settings) as admin:
+        await admin.delete_topics(list(names))
+
+
+async def load_backlog(settings: Settings, plan: LoadPlan) -> None:
+    """All of the plan's orders, before anybody eats them."""
+    sent = await run_simulation(settings, plan)
+    if sent.orders != plan.orders:
+        raise UserError(f"only {sent.orders} of {plan.orders} orders could be sent")
+
+
+async def ends(reader: LogReader, topic: str) -> dict[TopicPartition, int]:
+    return {
+        TopicPartition(topic, partition): await reader.end_offset(topic, partition)
+        for partition in await reader.partitions(topic)
+    }
+
+
+async def committed(admin: AIOKafkaAdminClient, group: str) -> dict[TopicPartition, int]:
+    """The group's offsets, as far as it has any."""
+    offsets = await admin.list_consumer_group_offsets(group)
+    return {tp: found.offset for tp, found in offsets.items() if found.offset >= 0}
+
+
+async def wait_drained(settings: Settings, process: MeasuredProcess) -> Sample:
+    """Wait until all orders and partial sums are committed; the sample is of the moment at which that is seen."""
+    orders, deltas = settings.topics.orders, settings.topics.project_deltas
+    async with open_admin(settings) as admin, open_reader(settings) as reader:
+        backlog = await ends(reader, orders)
+        before, stalled = -1, 0
+        while True:
+            offsets = await committed(admin, settings.app_id)
+            sample = process.sample()
+            if _reached(offsets, backlog) and not await _pending(reader, offsets, await ends(reader, deltas)):
+                return sample
+            progress = sum(offsets.values())
+            stalled = stalled + 1 if progress == before else 0
+            if stalled > STALLED_POLLS_MAX:
+                raise process.failed(f"the worker stands still at {offsets}; the orders end at {backlog}")
+            before = progress
+            await asyncio.sleep(DRAIN_POLL_S)
+
+
+def _reached(offsets: Mapping[TopicPartition, int], ends_: Mapping[TopicPartition, int]) -> bool:
+    return all(offsets.get(tp, 0) >= end for tp, end in ends_.items())
+
+
+async def _pending(
+    reader: LogReader, offsets: Mapping[TopicPartition, int], ends_: Mapping[TopicPartition, int]
+) -> bool:
+    """Whether any partial sum is left: watermarks have no key, markers of transactions are no records."""
+    for tp, end in ends_.items():
+        async for records in reader.read(tp.topic, tp.partition, offsets.get(tp, 0), end):
+            if any(record.key is not None for record in records):
+                return True
+    return False
+
+
+async def differences(settings: Settings, plan: LoadPlan) -> list[str]:
+    """Where the ledger and the totals, in each kind of window, differ from what the plan must come to; to the fen."""
+    must = expected(plan)
+    async with open_reader(settings) as reader:
+        found = await _ledger_differences(reader, settings.topics.donations, must)
+        sums, released = await _window_sums(reader, settings.topics.project_totals)
+    wanted = {name: (fen, must.donations_by_project[name]) for name, fen in must.fen_by_project.items()}
+    for kind in WindowKind:
+        if kind in released:
+            continue  # a window that left memory left the topic too, and stands in the longer ones
+        for project_id in sorted(wanted.keys() | sums[kind].keys()):
+            is_, should = sums[kind].get(project_id, (0, 0)), wanted.get(project_id, (0, 0))
+            if is_ != should:
+                found.append(f"{project_id} by {kind}: {is_} (fen, donations) instead of {should}")
+    return found[:DIFFERENCES_MAX]
+
+
+async def _ledger_differences(reader: LogReader, topic: str, must: ExpectedSums) -> list[str]:
+    donations = 0
+    for partition in await reader.partitions(topic):
+        last = await reader.last_record(topic, partition)
+        donations += 0 if last is None else decode_donation(last.value or b"").seq + 1
+    return [] if donations == must.donations else [f"{donations} donations instead of {must.donations}"]
+
+
+async def _window_sums(
+    reader: LogReader, topic: str
+) -> tuple[dict[WindowKind, dict[str, tuple[int, int]]], set[WindowKind]]:
+    """By kind of window and project, what the newest totals add up to; and the kinds of which some were released."""
+    newest: dict[bytes, tuple[str, WindowKind, int, int]] = {}
+    released: set[WindowKind] = set()
+    for partition in await reader.partitions(topic):
+        async for records in reader.read(topic, partition):
+            for record in records:
+                assert record.key is not None
+                if record.value is None:
+                    newest.pop(record.key, None)
+                    released.add(decode_total_key(record.key).window)
+                else:
+                    total = decode_total(record.value)
+                    newest[record.key] = (total.project_id, total.window, total.fen, total.donations)
+    sums: dict[WindowKind, dict[str, tuple[int, int]]] = {kind: {} for kind in WindowKind}
+    for project_id, kind, fen, donations in newest.values():
+        more_fen, more_donations = sums[kind].get(project_id, (0, 0))
+        sums[kind][project_id] = (fen + more_fen, donations + more_donations)
+    return sums, released
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

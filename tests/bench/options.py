@@ -1,0 +1,23 @@
+"""What a job is told, and how it tells people what it does."""
+
+import sys
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Sizes of a bench; `broker` is where Kafka is."""
+
+    broker: str
+    orders: int
+    peer_orders: int
+    entries: int
+    ids: int
+    runs: int
+    seed: int
+    audit: bool
+
+
+def say(text: str) -> None:
+    """For people: stdout is the JSON's."""
+    print(text, file=sys.stderr, flush=True)

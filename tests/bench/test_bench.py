@@ -1,0 +1,75 @@
+"""The harness itself: that its figures are what they say, and that it doesn't let wrong output count."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from streams.domain.load import LoadPlan
+from tests.bench.deployments import deployment, differences, load_backlog, wait_drained
+from tests.bench.figures import figure, ratio, slopes
+from tests.bench.machine import REPOSITORY
+from tests.bench.processes import worker
+
+
+def test_a_figure_is_the_median_with_its_spread():
+    assert figure([3.0, 1.0, 2.00049]) == {"median": 2.0, "min": 1.0, "max": 3.0, "runs": 3}
+
+
+def test_a_target_is_met_or_not():
+    assert figure([9.0], at_most=10)["met"]
+    assert not figure([11.0], at_most=10)["met"]
+    assert not figure([9.0], at_least=10)["met"]
+
+
+def test_without_a_run_there_is_no_figure():
+    with pytest.raises(ValueError, match="no run counted"):
+        figure([])
+
+
+def test_what_a_run_costs_once_falls_out_of_the_slope():
+    small = [{"cpu_seconds": 5 + 0.01 * 100, "orders": 100}]
+    large = [{"cpu_seconds": 5 + 0.01 * 900, "orders": 900}]
+    assert slopes(small, large, "cpu_seconds", "orders") == pytest.approx([0.01])
+
+
+def test_a_ratio_says_how_many_times_ours_theirs_is():
+    assert ratio({"median": 10}, {"median": 670}) == 67
+
+
+async def test_output_counts_only_if_it_is_right_to_the_fen(broker):
+    plan = LoadPlan(300, seed=5)
+    async with deployment(broker, 2) as settings:
+        await load_backlog(settings, plan)
+        with worker(settings) as process:
+            await process.wait_for("partition ready")
+            done = await wait_drained(settings, process)
+        assert done.cpu_s > 0
+        assert await differences(settings, plan) == []
+        assert await differences(settings, LoadPlan(300, seed=6))
+        assert await differences(settings, LoadPlan(301, seed=5))
+
+
+def test_the_bench_prints_one_json_document(broker):
+    command = ["-m", "tests.bench", "--only", "everycent", "--only", "dedupe"]
+    sizes = ["--orders", "500", "--ids", "20000", "--runs", "1"]
+    done = subprocess.run(
+        [sys.executable, *command, *sizes],
+        cwd=REPOSITORY,
+        env={**os.environ, "EVERYCENT_BROKER": broker},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert document["machine"].keys() >= {"cpu", "cores", "python", "kafka", "libraries"}
+    job = document["jobs"]["everycent"]
+    assert job["right"]
+    assert job["seed"] == 1
+    assert {run["orders"] for run in job["runs"]} == {100, 500}
+    assert job["figures"]["cpu_us_per_order"].keys() >= {"median", "min", "max", "runs", "target_at_most", "met"}
+    assert job["figures"].keys() >= {"orders_per_second", "cpu_us_per_further_order"}
+    assert document["jobs"]["dedupe"]["figures"]["ids"] == 20_000
