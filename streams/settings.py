@@ -1,5 +1,6 @@
 """Every setting, with its default and unit: environment variables `EVERYCENT_…`, read here and nowhere else."""
 
+import os
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, reset_tzpath
 
@@ -88,3 +89,12 @@ def load_settings() -> Settings:
         message = first["msg"].removeprefix("Value error, ")
         more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
         raise UserError(f"{name}={first['input']!r}: {message}{more}") from None
+
+
+def child_environment(settings: Settings) -> dict[str, str]:
+    """The environment of this process with `settings` in it, for a child process that is to have the very same."""
+    values = {name: getattr(settings, name) for name in Settings.model_fields}
+    texts = {
+        name: value.get_secret_value() if isinstance(value, SecretStr) else str(value) for name, value in values.items()
+    }
+    return {**os.environ, **{f"{PREFIX}{name.upper()}": text for name, text in texts.items()}}

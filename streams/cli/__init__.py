@@ -8,6 +8,7 @@ import typer
 from streams import __version__
 from streams.cli.audit import audit
 from streams.cli.broker import broker
+from streams.cli.demo import demo
 from streams.cli.simulate import simulate
 from streams.cli.topics import topics
 from streams.cli.totals import totals
@@ -43,6 +44,7 @@ app.command()(simulate)
 app.command()(totals)
 app.command()(audit)
 app.command()(worker)
+app.command()(demo)
 
 
 def main() -> None:

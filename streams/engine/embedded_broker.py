@@ -27,6 +27,7 @@ from aiokafka.errors import KafkaError
 
 from streams.engine import broker_config
 from streams.engine.broker_runtime import Runtime, load_runtime
+from streams.engine.leash import Leash
 from streams.errors import UserError
 
 START_TIMEOUT_S = 60  # ten times what a start takes on a busy machine with two cores
@@ -39,9 +40,6 @@ LOG_MAX_BYTES = 10 * 1_048_576  # a larger log is put aside at the next start; o
 # Below the range from which systems take ports for outgoing connections: a client that keeps trying to reach a killed
 # broker's port could otherwise be given that very port, connect to itself, and keep the broker from coming back.
 FREE_PORTS = range(20_000, 30_000)
-
-# Kills the broker when the pipe from our process closes without a word, that is when our process has died.
-_WATCHER = 'read -r _ || kill -KILL "$1"'
 
 
 class EmbeddedBroker:
@@ -69,7 +67,7 @@ class EmbeddedBroker:
         self._ports: broker_config.Ports | None = None
         self._lock: IO[str] | None = None
         self._process: subprocess.Popen[bytes] | None = None
-        self._watcher: subprocess.Popen[bytes] | None = None
+        self._leash: Leash | None = None
 
     @property
     def port(self) -> int:
@@ -127,7 +125,7 @@ class EmbeddedBroker:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
-            self._end_watch()
+            self._release_leash()
         self._release_folder()
 
     def kill(self) -> None:
@@ -135,7 +133,7 @@ class EmbeddedBroker:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
-            self._end_watch()
+            self._release_leash()
 
     def restart(self) -> None:
         """Start again with the same port and data, after an orderly stop if it still runs."""
@@ -252,34 +250,16 @@ class EmbeddedBroker:
             raise self._failed("Kafka's storage tool can't format the folder")
 
     def _spawn(self, runtime: Runtime) -> None:
-        """Start the broker and the watcher that ends it with us.
-
-        Both in sessions of their own: Ctrl-C in the terminal reaches only us, and we stop the broker in order.
-        """
         assert self._lock is not None
         command = [*broker_config.java_command(runtime), "kafka.Kafka", str(self._config_path)]
+        self._leash = Leash()
         with self.log_path.open("ab") as log:
-            self._process = subprocess.Popen(  # noqa: S603 - our own words
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd=self.data_dir,
-                start_new_session=True,
-                pass_fds=[self._lock.fileno()],
-            )
-        self._watcher = subprocess.Popen(  # noqa: S603
-            ["/bin/sh", "-c", _WATCHER, "watcher", str(self._process.pid)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+            self._process = self._leash.spawn(command, log, folder=self.data_dir, inherited_files=[self._lock.fileno()])
 
-    def _end_watch(self) -> None:
-        if self._watcher is not None:
-            self._watcher.communicate(b"\n")
-            self._watcher = None
+    def _release_leash(self) -> None:
+        if self._leash is not None:
+            self._leash.release()
+            self._leash = None
 
     def _wait_until_it_answers(self) -> None:
         deadline = time.monotonic() + START_TIMEOUT_S

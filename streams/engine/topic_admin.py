@@ -1,6 +1,6 @@
 """Makes the contract's topics and checks, before a worker starts, that they are there and fit each other.
 
-Creating is all that is ever written here, one topic at a time; after a crash between two of them it is simply repeated.
+Topics are made, and where a demo ends deleted, one at a time; after a crash between two of them it is simply repeated.
 """
 
 import asyncio
@@ -84,6 +84,19 @@ async def existing_topics(settings: Settings) -> dict[Topic, int]:
             return _ours(settings, await _partition_counts(admin))
         except (KafkaError, OSError, TimeoutError) as error:
             raise unreachable(settings, error) from error
+
+
+async def delete_topics(settings: Settings) -> None:
+    """Take the deployment's topics and all that is on them away, for ever. Raises UserError if the broker doesn't."""
+    async with open_admin(settings) as admin:
+        try:
+            existing = _ours(settings, await _partition_counts(admin))
+            response = await admin.delete_topics([settings.topics.name(topic) for topic in existing])
+        except (KafkaError, OSError, TimeoutError) as error:
+            raise unreachable(settings, error) from error
+    for topic, code in response.topic_error_codes:
+        if code != _NO_ERROR:
+            raise UserError(f"the broker at {settings.broker} doesn't delete {topic!r}: {for_code(code).__name__}")
 
 
 def plan(settings: Settings, existing: Mapping[Topic, int], partitions: int | None) -> dict[Topic, int]:
