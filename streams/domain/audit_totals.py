@@ -84,23 +84,32 @@ class TotalsAudit:
     def take(self, records: Sequence[AuditRecord]) -> None:
         """Keep the newest total of each key."""
         newest = self._newest
+        watermark_ms = self._watermark_ms
         for record in records:
-            if record.value is None:
-                newest.pop(record.key or b"", None)
-                continue
-            total = self._read(record)
-            if total is None:
-                continue
             key = record.key or b""
+            if record.value is None:
+                newest.pop(key, None)
+                continue
+            try:
+                total = decode_total(record.value)
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+                self._report_unreadable(record, error)
+                continue
             before = newest.get(key)
-            # Whoever has the key of a total that was checked and is of the same window is checked as well.
-            if before is None or not _same_window(before[1], total):
+            # A total that says the same place as the one before it under this key lies where it should, as that one.
+            if (
+                before is None
+                or before[1].start_ms != total.start_ms
+                or before[1].project_id != total.project_id
+                or before[1].window is not total.window
+            ):
                 if not self._check_place(record, total):
                     continue
             elif total.revision <= before[1].revision or total.fen < before[1].fen:
                 self._report_fall(record, before[1], total)
-            self._watermark_ms = max(self._watermark_ms, total.watermark_ms)
+            watermark_ms = max(watermark_ms, total.watermark_ms)
             newest[key] = (record.offset, total)
+        self._watermark_ms = watermark_ms
 
     def finish(self, ledger: Ledger, calendar: AuditCalendar, changed: AbstractSet[bytes] = frozenset()) -> None:
         """Hold the totals against the ledger. Keys in `changed` have newer records than those taken: left out."""
@@ -121,13 +130,9 @@ class TotalsAudit:
             self._findings.add(Kind.TOTAL_UNDUE, self._place(offset), "nothing", f"{total.fen} fen", f"{key!r}: {text}")
         self._newest.clear()
 
-    def _read(self, record: AuditRecord) -> ProjectTotal | None:
-        try:
-            return decode_total(record.value or b"")
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            place = self._place(record.offset)
-            self._findings.add(Kind.TOTAL_UNREADABLE, place, "a project's total", error, "this is no project's total")
-            return None
+    def _report_unreadable(self, record: AuditRecord, error: Exception) -> None:
+        place = self._place(record.offset)
+        self._findings.add(Kind.TOTAL_UNREADABLE, place, "a project's total", error, "this is no project's total")
 
     def _check_place(self, record: AuditRecord, total: ProjectTotal) -> bool:
         """True if the key is that of the value and the partition that of the project."""
@@ -192,7 +197,3 @@ class TotalsAudit:
 
     def _place(self, offset: int) -> str:
         return f"{self._topic}-{self._partition}@{offset}"
-
-
-def _same_window(one: ProjectTotal, other: ProjectTotal) -> bool:
-    return one.start_ms == other.start_ms and one.project_id == other.project_id and one.window is other.window
