@@ -74,7 +74,8 @@ def _fetch(jars: Path) -> None:
         with tempfile.TemporaryDirectory(prefix=f"{jars.name}.partial-", dir=jars.parent) as scratch:
             complete = Path(scratch) / "jars"
             complete.mkdir()
-            _download(Path(scratch), complete)
+            with _trust_of_the_system():
+                _download(Path(scratch), complete)
             try:
                 complete.rename(jars)
             except OSError:
@@ -86,6 +87,20 @@ def _fetch(jars: Path) -> None:
             f"can't fetch Apache Kafka {KAFKA_VERSION} into {jars}: {error}. It needs the network and a writable "
             "folder (XDG_CACHE_HOME moves it); or set EVERYCENT_BROKER to a Kafka that is running."
         ) from error
+
+
+@contextmanager
+def _trust_of_the_system() -> Iterator[None]:
+    """Trust whom this machine trusts, as pip does; jgo's HTTP client would trust only a list that it brings along.
+
+    Networks of companies often open TLS with an authority of their own, which only the machine knows.
+    """
+    truststore = _extra("truststore")
+    truststore.inject_into_ssl()
+    try:
+        yield
+    finally:
+        truststore.extract_from_ssl()
 
 
 def _download(scratch: Path, complete: Path) -> None:

@@ -96,7 +96,9 @@ def start(tmp_path):
 
 
 @pytest.fixture
-def handlers():
+def in_process(tmp_path, monkeypatch):
+    """For demos in this process: their folders go where tests' folders go, and signals are given back."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = [signal.getsignal(number) for number in numbers]
     yield
@@ -208,7 +210,7 @@ def test_a_second_signal_ends_it_at_once(start, broker):
     demo.wait_gone(3)
 
 
-def test_a_worker_that_cannot_run_at_all_ends_the_demo_with_its_last_words(handlers, broker):
+def test_a_worker_that_cannot_run_at_all_ends_the_demo_with_its_last_words(in_process, broker):
     command = (sys.executable, "-c", "import sys; print('no such thing'); sys.exit(2)")
     output = Said()
     plan = DemoPlan(3_000, 2, seed=7, once=True, worker_command=command)
@@ -219,7 +221,7 @@ def test_a_worker_that_cannot_run_at_all_ends_the_demo_with_its_last_words(handl
     assert not any("conserved" in text for text in output.said)
 
 
-def test_a_worker_that_dies_again_and_again_ends_the_demo(handlers, broker, monkeypatch):
+def test_a_worker_that_dies_again_and_again_ends_the_demo(in_process, broker, monkeypatch):
     monkeypatch.setattr("streams.demo_processes.RESTART_PAUSE_S", 0.05)
     command = (sys.executable, "-c", "import sys; print('not today'); sys.exit(3)")
     output = Said()
