@@ -20,6 +20,7 @@ from typing import Annotated, Any
 
 import typer
 
+from streams.domain.load import Scenario
 from streams.engine.embedded_broker import EmbeddedBroker
 from streams.errors import ExitStatus, UserError
 from streams.logs import configure_logs
@@ -58,6 +59,7 @@ def bench(
     ids: Annotated[int, typer.Option(min=20_000, help="Orders to restore the memory of repeats from.")] = 1_000_000,
     runs: Annotated[int, typer.Option(min=1, max=100, help="Counted runs of each size.")] = 3,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the load.")] = 1,
+    scenario: Annotated[Scenario, typer.Option(help="How dense the orders lie in event time.")] = Scenario.STEADY,
     audit: Annotated[bool, typer.Option(help="Also run the whole audit over each of our runs.")] = False,
     only: Annotated[list[Job] | None, typer.Option(help="Measure only this; may be repeated.")] = None,
 ) -> None:
@@ -80,7 +82,7 @@ def bench(
         "jobs": {},
     }
     with _broker(settings, needed=jobs != [Job.DEDUPE], embedded=embedded) as address:
-        options = Options(address, orders, peer_orders, entries, ids, runs, seed, audit)
+        options = Options(address, orders, peer_orders, entries, ids, runs, seed, audit, scenario)
         for job in jobs:
             started, load_average = time.monotonic(), machine.load_average()
             result = asyncio.run(RUN[job](options))

@@ -71,6 +71,13 @@ async def ends(reader: LogReader, topic: str) -> dict[TopicPartition, int]:
     }
 
 
+async def log_lengths(settings: Settings) -> dict[str, int]:
+    """How long the topics have become, markers of transactions included: what the orders made us write."""
+    topics = (Topic.ORDERS, Topic.DONATIONS, Topic.PROJECT_DELTAS, Topic.PROJECT_TOTALS)
+    async with open_reader(settings) as reader:
+        return {str(topic): sum((await ends(reader, settings.topics.name(topic))).values()) for topic in topics}
+
+
 async def committed(admin: AIOKafkaAdminClient, group: str) -> dict[TopicPartition, int]:
     """The group's offsets, as far as it has any."""
     offsets = await admin.list_consumer_group_offsets(group)

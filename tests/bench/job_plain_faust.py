@@ -33,7 +33,7 @@ TIMEOUT_S = 600
 
 async def run(options: Options) -> dict[str, Any]:
     """Both guarantees in turn, a new process and new topics each time."""
-    plan = LoadPlan(options.peer_orders, seed=options.seed)
+    plan = options.plan(options.peer_orders)
     runs: dict[str, list[dict[str, Any]]] = {guarantee: [] for guarantee in GUARANTEES}
     for number in range(1, options.runs + 1):
         for guarantee in GUARANTEES:

@@ -3,6 +3,8 @@
 import sys
 from dataclasses import dataclass
 
+from streams.domain.load import LoadPlan, Scenario
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -16,6 +18,11 @@ class Options:
     runs: int
     seed: int
     audit: bool
+    scenario: Scenario = Scenario.STEADY
+
+    def plan(self, orders: int) -> LoadPlan:
+        """The load of a run over so many orders."""
+        return LoadPlan(orders, seed=self.seed, scenario=self.scenario)
 
 
 def say(text: str) -> None:
