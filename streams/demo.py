@@ -120,7 +120,7 @@ class _Demo:
 
     def start_broker(self) -> None:
         """A Kafka of our own. What the environment says of another one's security doesn't apply to it."""
-        self._output.say("Starting a real Apache Kafka on this machine, for this demo alone: some seconds …")
+        self._output.say("Starting a real Apache Kafka for this demo alone; some seconds …")
         self._broker = EmbeddedBroker(self._folder / "broker")
         self._broker.start()
         plain = {"broker": self._broker.address, "broker_security_protocol": "PLAINTEXT", "metrics_port": 0}
@@ -204,8 +204,8 @@ class _Demo:
         self._start_load("--orders", str(ORDERS_MAX), "--seed", str(seed), "--rate", rate, "--live")
         self._orders_wanted = None
         self._phase = f"live, {rate} orders a second"
-        self._output.say(f"It goes on with {rate} orders a second, of the present, until Ctrl-C. Look closer with:")
-        self._output.say(f"  {self._look_closer()} totals --window day --top 10")
+        self._output.say(f"Live now: {rate} orders a second until Ctrl-C. Look closer from another terminal:")
+        self._output.say(f"  {self._look_closer()} totals --top 10")
         await self._until(lambda: False, interruption)
 
     def _look_closer(self) -> str:

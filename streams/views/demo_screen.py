@@ -121,9 +121,9 @@ def _workers_text(snapshot: DemoSnapshot) -> Text:
 
 def _projects_table(top: tuple[ProjectTotal, ...]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("top projects")
-    table.add_column("yuan", justify="right")
-    table.add_column("donations", justify="right")
+    table.add_column("top projects", min_width=NAME_WIDTH + 1)
+    table.add_column("yuan", justify="right", min_width=COUNT_WIDTH - 1)
+    table.add_column("donations", justify="right", min_width=COUNT_WIDTH)
     for total in top:
         table.add_row(Text(total.project_id), format_yuan(total.fen), f"{total.donations:,}")
     return table

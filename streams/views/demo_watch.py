@@ -106,26 +106,32 @@ class DemoWatch:
 
     async def run(self) -> None:
         """Look until cancelled. Raises UserError if the broker stops answering."""
+        try:
+            async with (
+                open_consumer(self._settings, max_poll_records=POLL_RECORDS_MAX) as consumer,
+                open_admin(self._settings) as admin,
+            ):
+                await self._look_on(consumer, admin)
+        except (KafkaError, OSError) as error:
+            message = f"the broker at {self._settings.broker} stopped answering ({error})"
+            raise UserError(message, ExitStatus.FAILED) from error
+
+    async def _look_on(self, consumer: AIOKafkaConsumer, admin: AIOKafkaAdminClient) -> None:
         clock = asyncio.get_running_loop().time
         answered = clock()
-        async with (
-            open_consumer(self._settings, max_poll_records=POLL_RECORDS_MAX) as consumer,
-            open_admin(self._settings) as admin,
-        ):
-            orders = await self._assign(consumer)
-            while True:
-                try:
-                    await self._take_totals(consumer)
-                    processed = await self._processed(admin, orders)
-                    ends: dict[TopicPartition, int] = await consumer.end_offsets(orders)
-                    answered = clock()
-                except (KafkaError, OSError) as error:  # the group's coordinator of a fresh broker, or an outage
-                    if clock() - answered > NO_ANSWER_S:
-                        message = f"the broker at {self._settings.broker} stopped answering ({error})"
-                        raise UserError(message, ExitStatus.FAILED) from error
-                    await asyncio.sleep(LOOK_INTERVAL_S)
-                else:
-                    self._on_look(self._totals.figures(sum(ends.values()), processed))
+        orders = await self._assign(consumer)
+        while True:
+            try:
+                await self._take_totals(consumer)
+                processed = await self._processed(admin, orders)
+                ends: dict[TopicPartition, int] = await consumer.end_offsets(orders)
+                answered = clock()
+            except (KafkaError, OSError):  # the group's coordinator of a fresh broker, or an outage
+                if clock() - answered > NO_ANSWER_S:
+                    raise
+                await asyncio.sleep(LOOK_INTERVAL_S)
+            else:
+                self._on_look(self._totals.figures(sum(ends.values()), processed))
 
     async def _assign(self, consumer: AIOKafkaConsumer) -> list[TopicPartition]:
         """Begin at the beginning of `project-totals`; the partitions of `orders` come back."""
