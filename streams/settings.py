@@ -37,6 +37,8 @@ class Settings(BaseSettings):
     """How far the watermark stays behind the newest event, ms of event time."""
     idle_after_ms: Annotated[int, Field(ge=100, le=3_600_000)] = 60_000
     """An input partition that had nothing for so long no longer holds back the watermark, ms."""
+    session_timeout_ms: Annotated[int, Field(ge=1_000, le=300_000)] = 10_000
+    """A worker that was not heard for so long has its partitions given to others, ms."""
     stall_timeout_s: Annotated[int, Field(ge=10, le=86_400)] = 300
     """A worker with a partition that has lag and made no progress for so long ends, to be started again, s."""
     minute_retention_hours: Annotated[int, Field(ge=1, le=24 * 366)] = 48
@@ -72,6 +74,11 @@ class Settings(BaseSettings):
         except (KeyError, OSError, ValueError):
             raise ValueError(f"{name!r} is not a zone of the IANA database, such as Asia/Shanghai") from None
         return name
+
+    @property
+    def heartbeat_interval_ms(self) -> int:
+        """A tenth of the session: some may be lost, and a worker that lost its partitions soon knows."""
+        return self.session_timeout_ms // 10
 
     @property
     def topics(self) -> Topics:

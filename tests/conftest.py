@@ -42,6 +42,7 @@ def settings(broker: str) -> Settings:
         metrics_port=0,
         partitions=4,
         log_level="warning",
+        session_timeout_ms=3_000,  # a test that kills a worker needn't wait longer for its partitions to move
     )
 
 

@@ -12,7 +12,7 @@ from yarl import URL
 
 from streams.engine.batches import BatchSchedulingStrategy, BatchSchema
 from streams.engine.runtime import Runtime
-from streams.engine.transport import SESSION_TIMEOUT_MS, Transport
+from streams.engine.transport import Transport
 from streams.settings import Settings
 
 BATCH_BUFFER = 4  # batches between Faust's fetch loop and an agent, which never waits
@@ -27,7 +27,7 @@ def create_faust_app(settings: Settings, runtime: Runtime) -> faust.App:
         ConsumerScheduler=BatchSchedulingStrategy,
         stream_buffer_maxsize=BATCH_BUFFER,
         broker_max_poll_records=None,
-        broker_session_timeout=SESSION_TIMEOUT_MS / 1_000,
+        broker_session_timeout=settings.session_timeout_ms / 1_000,
         topic_allow_declare=False,
         topic_disable_leader=True,
         web_enabled=False,

@@ -52,6 +52,7 @@ def server_properties(data_dir: Path, ports: Ports, extra: Mapping[str, str]) ->
         "transaction.state.log.num.partitions": "8",
         "share.coordinator.state.topic.num.partitions": "1",
         "group.initial.rebalance.delay.ms": "0",
+        "group.min.session.timeout.ms": "1000",  # tests that kill workers needn't wait for Kafka's usual 6 s
         "auto.create.topics.enable": "false",
         # A killed broker may register again only when its old session has ended (by default after 9 s).
         "broker.session.timeout.ms": "3000",

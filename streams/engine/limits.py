@@ -7,5 +7,5 @@ OUTGOING_BATCH_BYTES = 512 * 1024  # unpacked; a record batch that we write, wel
 PRODUCER_MAX_REQUEST_BYTES = 8 * 1_048_576
 TRANSACTION_TIMEOUT_MS = 15_000  # a killed worker's open transaction holds readers back no longer
 RESTART_BACKOFF_S = (0.2, 0.5, 1.0, 2.0, 5.0)  # pauses before a failed task starts again; the last one repeats
-FENCED_PAUSE_S = 3.0  # longer than a heartbeat: by then a worker that lost its partition has been told so
+FENCED_PAUSE_HEARTBEATS = 3  # by then a worker that lost its partition has been told so
 STOP_TIMEOUT_S = 20.0  # how long a worker that was told to stop waits for running commits

@@ -120,9 +120,10 @@ class Runtime:
     def _end_offset(self, tp: TopicPartition) -> int | None:
         consumer = self._consumer._thread._consumer  # noqa: SLF001 - only reads what the last fetch said
         try:
-            return consumer.last_stable_offset(tp)
+            end: int | None = consumer.last_stable_offset(tp)
         except (AssertionError, IllegalStateError):  # not assigned just now: a rebalance is under way
             return None
+        return end
 
     async def _seek(self, tp: TopicPartition, offset: int) -> None:
         await self._consumer.seek_wait({TP(tp.topic, tp.partition): offset})

@@ -119,7 +119,7 @@ class PartitionTask:
                     await self._live()
                 except (ProducerFenced, InvalidProducerEpoch):
                     self._log.warning("fenced: another worker owns this partition, or the broker gave us up")
-                    await self._pause(limits.FENCED_PAUSE_S)
+                    await self._pause(limits.FENCED_PAUSE_HEARTBEATS * self._settings.heartbeat_interval_ms / 1_000)
                 except (KafkaError, BrokerUnavailableError, OSError) as error:
                     pause_s = limits.RESTART_BACKOFF_S[min(self._failures, len(limits.RESTART_BACKOFF_S) - 1)]
                     self._log.warning("given up for now; will restore and go on", error=repr(error), pause_s=pause_s)

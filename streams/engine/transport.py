@@ -23,8 +23,6 @@ BATCH_MAX_RECORDS = 4_096  # bounds one fold's hold of the event loop (some 30 m
 PARTITION_FETCH_MAX_BYTES = 512 * 1024  # packed; an order of the largest size still comes through, alone
 FETCH_MAX_WAIT_MS = 250  # an idle fetch returns so often, so a partition that starts to want records waits no longer
 HELD_BACK_POLL_S = 0.01  # how soon a partition that was held back is looked at again
-SESSION_TIMEOUT_MS = 10_000  # a killed worker's partitions move after so long
-HEARTBEAT_INTERVAL_MS = 1_000
 REBALANCE_TIMEOUT_MS = 30_000
 
 Wants = Callable[[TopicPartition], bool]
@@ -34,9 +32,10 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
     """Faust's consumer thread with our consumer and our way of taking what it fetched."""
 
     def _create_worker_consumer(self, transport: "Transport") -> AIOKafkaConsumer:
+        settings = transport.settings
         self._assignor = TopicwiseStickyAssignor  # what a worker holds it keeps: less to restore
         return AIOKafkaConsumer(
-            **connection.client_options(transport.settings),
+            **connection.client_options(settings),
             group_id=self.app.conf.id,
             client_id=self.app.conf.broker_client_id,
             partition_assignment_strategy=[TopicwiseStickyAssignor],
@@ -46,8 +45,8 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
             max_partition_fetch_bytes=PARTITION_FETCH_MAX_BYTES,
             fetch_max_wait_ms=FETCH_MAX_WAIT_MS,
             max_poll_interval_ms=24 * 3_600_000,  # progress is watched by the tasks; a fetch may wait for them
-            session_timeout_ms=SESSION_TIMEOUT_MS,
-            heartbeat_interval_ms=HEARTBEAT_INTERVAL_MS,
+            session_timeout_ms=settings.session_timeout_ms,
+            heartbeat_interval_ms=settings.heartbeat_interval_ms,
             rebalance_timeout_ms=REBALANCE_TIMEOUT_MS,
             request_timeout_ms=connection.REQUEST_TIMEOUT_MS,
             metadata_max_age_ms=connection.METADATA_MAX_AGE_MS,

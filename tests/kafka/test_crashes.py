@@ -1,5 +1,6 @@
 """Workers that die, freeze and come back on the real broker, with the audit as judge."""
 
+import asyncio
 import random
 import signal
 import time
@@ -11,7 +12,6 @@ from streams.domain.load import LoadPlan, expected_sums
 from streams.engine.commit import Step
 from streams.engine.connection import client_options
 from streams.engine.reader import open_reader
-from streams.engine.transport import SESSION_TIMEOUT_MS
 from streams.settings import Settings
 from streams.simulation import run_simulation
 from streams.views.audit import AuditReport
@@ -40,7 +40,7 @@ async def test_two_workers_of_which_one_is_killed_at_random_lose_and_double_noth
             victim.wait_for("partition ready")
         await run_simulation(topics, plan)
         for victim in victims:  # twice over: each of the first two dies, and another one comes
-            time.sleep(delays.uniform(0, 2))
+            await asyncio.sleep(delays.uniform(0, 2))
             victim.kill()
             workers.start().wait_for("partition ready", timeout_s=40)
         await audited_as_planned(topics, plan, workers)
@@ -106,10 +106,10 @@ async def test_a_frozen_worker_that_wakes_writes_nothing_and_works_again(topics:
         sleeper = workers.start()
         sleeper.wait_for("partition ready", times=8)
         await load(topics, 30_000, seed=20)
-        time.sleep(0.3)  # it is in the middle of it
+        await asyncio.sleep(0.3)  # it is in the middle of it
         sleeper.signal(signal.SIGSTOP)
         heir = workers.start()
-        heir.wait_for("partition ready", times=8, timeout_s=SESSION_TIMEOUT_MS / 1_000 + 30)
+        heir.wait_for("partition ready", times=8, timeout_s=topics.session_timeout_ms / 1_000 + 30)
         await audited(topics, workers)  # all of it was done without the sleeper
         sleeper.signal(signal.SIGCONT)
         ready = sleeper.text().count("partition ready")
