@@ -214,7 +214,7 @@ def test_a_worker_that_cannot_run_at_all_ends_the_demo_with_its_last_words(in_pr
     command = (sys.executable, "-c", "import sys; print('no such thing'); sys.exit(2)")
     output = Said()
     plan = DemoPlan(3_000, 2, seed=7, once=True, worker_command=command)
-    with pytest.raises(UserError, match=r"(?s)worker 1 .* exit status 2.*worker-1\.log:\nno such thing") as raised:
+    with pytest.raises(UserError, match=r"(?s)worker \d .* exit status 2.*worker-\d\.log:\nno such thing") as raised:
         run_demo(Settings(broker=broker), plan, output, own_broker=False)
     assert raised.value.exit_status == ExitStatus.FAILED
     assert any("Kept for a closer look" in text for text in output.said)
