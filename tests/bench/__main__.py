@@ -52,9 +52,9 @@ RUN: dict[Job, Callable[[Options], Coroutine[Any, Any, dict[str, Any]]]] = {
 def bench(
     *,
     orders: Annotated[int, typer.Option(min=100, help="Orders of a large run of ours; a small one has a fifth.")] = (
-        1_500_000
+        1_000_000
     ),
-    peer_orders: Annotated[int, typer.Option(min=10, help="Orders of a run of plain Faust.")] = 20_000,
+    peer_orders: Annotated[int, typer.Option(min=10, help="Orders of a run of plain Faust.")] = 10_000,
     entries: Annotated[int, typer.Option(min=100, help="Window totals to restore.")] = 1_000_000,
     ids: Annotated[int, typer.Option(min=20_000, help="Orders to restore the memory of repeats from.")] = 1_000_000,
     runs: Annotated[int, typer.Option(min=1, max=100, help="Counted runs of each size.")] = 3,

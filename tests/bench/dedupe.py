@@ -42,7 +42,9 @@ def resident_mb() -> float:
 
 
 def peak_mb() -> float:
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / MEGABYTE, 1)
+    # Not getrusage: its maximum is inherited from whoever started this process.
+    kilobytes = next(line.split()[1] for line in Path("/proc/self/status").open() if line.startswith("VmHWM:"))
+    return round(int(kilobytes) * 1_024 / MEGABYTE, 1)
 
 
 def restore(memory: OrderMemory, orders: Orders, ids: int) -> float:

@@ -4,7 +4,7 @@ How it is measured. The orders lie in their topic before the worker starts. CPU 
 - *From ready*: from the moment at which the first partition says that it is ready, to the moment at which the last
   order and the last partial sum are seen committed. No order is folded before; what the start still costs after that
   moment (the other partitions' restores), and the wait for the last commits, count against us.
-- *Each further order*: (what 1,500,000 orders took - what 300,000 took) / 1,200,000. The start, the end, and any doubt
+- *Each further order*: (what a large run took - what a small one took) / (orders of the one - orders of the other). The start, the end, and any doubt
   about where the one becomes the other cancel out. It is the figure to compare engines by, for it means the same for
   every engine.
 The denser the orders lie in event time, the fewer partial sums and totals there are for each: `steady` (a normal day,

@@ -27,7 +27,7 @@ from tests.bench.processes import MeasuredProcess, Sample, measured_process
 
 GUARANTEES = ("at_least_once", "exactly_once")
 POLL_S = 0.1
-QUIET_S = 8.0  # its table hasn't grown for so long: it is done; Faust commits every 2.8 s
+QUIET_S = 6.0  # its table hasn't grown for so long: it is done; Faust commits every 2.8 s
 TIMEOUT_S = 600
 
 
