@@ -43,7 +43,8 @@ def resident_mb() -> float:
 
 def peak_mb() -> float:
     # Not getrusage: its maximum is inherited from whoever started this process.
-    kilobytes = next(line.split()[1] for line in Path("/proc/self/status").open() if line.startswith("VmHWM:"))
+    status = Path("/proc/self/status").read_text()
+    kilobytes = next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:"))
     return round(int(kilobytes) * 1_024 / MEGABYTE, 1)
 
 

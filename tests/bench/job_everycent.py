@@ -4,9 +4,9 @@ How it is measured. The orders lie in their topic before the worker starts. CPU 
 - *From ready*: from the moment at which the first partition says that it is ready, to the moment at which the last
   order and the last partial sum are seen committed. No order is folded before; what the start still costs after that
   moment (the other partitions' restores), and the wait for the last commits, count against us.
-- *Each further order*: (what a large run took - what a small one took) / (orders of the one - orders of the other). The start, the end, and any doubt
-  about where the one becomes the other cancel out. It is the figure to compare engines by, for it means the same for
-  every engine.
+- *Each further order*: what a large run took more than a small one, by the orders that it has more. The start, the
+  end, and any doubt about where the one becomes the other cancel out. It is the figure to compare engines by, for it
+  means the same for every engine.
 The denser the orders lie in event time, the fewer partial sums and totals there are for each: `steady` (a normal day,
 317 a second) costs more than `double11` (15 times as dense), and `log_lengths` says what was written.
 A run counts if the ledger and the totals of every project, in every kind of window, are right to the fen.
