@@ -24,6 +24,9 @@ class WindowKind(StrEnum):
     ALL = "all"
 
 
+_KIND_BYTES = {kind: kind.value.encode() for kind in WindowKind}
+
+
 class ProjectTotal(Struct, frozen=True, gc=False):
     """What a project received in one window.
 
@@ -53,7 +56,7 @@ class TotalKey(NamedTuple):
     start_ms: int
 
     def encode(self) -> bytes:
-        return f"{self.project_id}|{self.window}|{self.start_ms}".encode()
+        return b"%b|%b|%d" % (self.project_id.encode(), _KIND_BYTES[self.window], self.start_ms)
 
 
 def key_of(total: ProjectTotal) -> TotalKey:

@@ -14,11 +14,11 @@ from schemas.delta import MinuteSum, ProjectDelta, SourceWatermark, encode_delta
 from schemas.donation import Donation, decode_donation, encode_donation
 from schemas.rejection import Refusal, Rejection, decode_rejection, encode_rejection
 from streams.domain.dedupe import OrderMemory
-from streams.domain.split import SplitOutcome, SplitState, restore_orders, split_orders
+from streams.domain.split import OrderRecord, SplitOutcome, SplitState, restore_orders, split_orders
 from streams.domain.windows import MINUTE_MS
 from streams.engine.app import batches_of
 from streams.engine.runtime import Runtime
-from streams.engine.stage import Log, Outgoing, Output, Stage
+from streams.engine.stage import NO_HEADERS, Log, LogRecord, Outgoing, Output, Stage
 from streams.settings import Settings
 
 PROJECTS_CACHED_MAX = 1_000_000  # projects whose partition is remembered; tens of thousands exist
@@ -68,7 +68,7 @@ class SplitProcessor:
             del donations[:whole]
         restore_orders(memory, donations)
 
-    def fold(self, records: Sequence[ConsumerRecord]) -> None:
+    def fold(self, records: Sequence[LogRecord]) -> None:
         self._idle = False
         split_orders(self._state, records, self._outcome)
 
@@ -81,7 +81,7 @@ class SplitProcessor:
         output = Output()
         if outcome.donations:
             output.records[self._topics.donations, self._partition] = [
-                Outgoing(donation.buyer_id.encode(), encode_donation(donation), donation.donated_at)
+                (donation.buyer_id.encode(), encode_donation(donation), donation.donated_at, NO_HEADERS)
                 for donation in outcome.donations
             ]
         if outcome.refused:
@@ -91,11 +91,16 @@ class SplitProcessor:
         self._add_deltas(output, outcome)
         return output
 
-    def _rejected(self, record: ConsumerRecord, refusal: Refusal) -> Outgoing:
+    def _rejected(self, record: OrderRecord, refusal: Refusal) -> Outgoing:
         rejection = Rejection(
-            refusal.reason, refusal.detail, record.topic, record.partition, record.offset, record.timestamp
+            refusal.reason,
+            refusal.detail,
+            self._topics.orders,
+            self._partition,
+            record.offset,
+            record.timestamp,
         )
-        return Outgoing(record.key, record.value, None, encode_rejection(rejection))
+        return record.key, record.value, None, encode_rejection(rejection)
 
     def _add_deltas(self, output: Output, outcome: SplitOutcome) -> None:
         topic = self._topics.project_deltas
@@ -107,7 +112,7 @@ class SplitProcessor:
                 partition = self._find_partition(project_id, key)
             told.add(partition)
             sums = tuple(MinuteSum(start_ms, cell.fen, cell.donations) for start_ms, cell in minutes.items())
-            output.add(topic, partition, Outgoing(key, encode_delta(ProjectDelta(sums))))
+            output.add(topic, partition, (key, encode_delta(ProjectDelta(sums)), None, NO_HEADERS))
         self._add_watermark(output, told)
 
     def _add_watermark(self, output: Output, told: set[int]) -> None:
@@ -123,7 +128,7 @@ class SplitProcessor:
             self._told_minute = -1 if self._idle else minute  # all are told again when orders come back
         mark = encode_watermark(SourceWatermark(self._partition, watermark_ms, self._idle))
         for partition in sorted(told):
-            output.add(self._topics.project_deltas, partition, Outgoing(None, mark))
+            output.add(self._topics.project_deltas, partition, (None, mark, None, NO_HEADERS))
 
     def _find_partition(self, project_id: str, key: bytes) -> int:
         if len(self._partition_of) >= PROJECTS_CACHED_MAX:

@@ -8,15 +8,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import faust
-from aiokafka import ConsumerRecord
 
 from schemas.delta import decode_delta, decode_watermark
-from schemas.totals import POSITION_HEADER, TotalKey, WindowKind, decode_total, decode_total_key, encode_total
+from schemas.totals import POSITION_HEADER, WindowKind, decode_total, decode_total_key, encode_total, key_of
 from streams.domain.totals import TotalsState
 from streams.domain.windows import Calendar
 from streams.engine.app import batches_of
 from streams.engine.runtime import Runtime
-from streams.engine.stage import Log, Outgoing, Output, Stage
+from streams.engine.stage import Log, LogRecord, Outgoing, Output, Stage
 from streams.settings import Settings
 
 MS_PER_HOUR = 3_600_000
@@ -46,17 +45,18 @@ class TotalsProcessor:
                 else:
                     state.restore(decode_total(record.value))
             position = max(position or 0, int(dict(batch[-1].headers)[POSITION_HEADER]))
-        state.finish_restore()
         state.watermarks.restore(metadata)
+        state.finish_restore()
         return position
 
-    def fold(self, records: Sequence[ConsumerRecord]) -> None:
+    def fold(self, records: Sequence[LogRecord]) -> None:
         state = self._state
         for record in records:
+            value = record.value or b""
             if record.key is None:
-                state.advance(decode_watermark(record.value))
+                state.advance(decode_watermark(value))
             else:
-                state.add_delta(record.key.decode(), decode_delta(record.value))
+                state.add_delta(record.key.decode(), decode_delta(value))
 
     def fold_idle(self) -> bool:
         return False
@@ -64,13 +64,10 @@ class TotalsProcessor:
     def take_output(self, position: int) -> Output:
         outcome = self._state.take_outcome()
         headers = [(POSITION_HEADER, b"%d" % position)]
-        records = [
-            Outgoing(
-                TotalKey(total.project_id, total.window, total.start_ms).encode(), encode_total(total), None, headers
-            )
-            for total in outcome.totals
+        records: list[Outgoing] = [
+            (key_of(total).encode(), encode_total(total), None, headers) for total in outcome.totals
         ]
-        records += [Outgoing(key.encode(), None, None, headers) for key in outcome.tombstones]
+        records += [(key.encode(), None, None, headers) for key in outcome.tombstones]
         metadata = self._state.watermarks.encode()
         output = Output(metadata=metadata if len(metadata) <= METADATA_MAX_BYTES else "")
         if records:

@@ -6,8 +6,9 @@ goes by the least watermark of the sources that aren't idle, and never falls bac
 
 import re
 
-IDLE_MARK = "-"  # stands behind an idle source in the text form
-_ENCODED = re.compile(rf"(?P<base>\d+):(?P<parts>\d+{IDLE_MARK}?(,\d+{IDLE_MARK}?)*)", re.ASCII)
+IDLE_MARK = "i"  # stands behind an idle source in the text form
+_NUMBER = r"\d{1,15}"
+_ENCODED = re.compile(rf"(?P<common>{_NUMBER}):(?P<parts>-?{_NUMBER}{IDLE_MARK}?(,-?{_NUMBER}{IDLE_MARK}?)*)", re.ASCII)
 
 
 class Watermarks:
@@ -36,13 +37,12 @@ class Watermarks:
         self.current_ms = max(self.current_ms, floor_ms)
 
     def encode(self) -> str:
-        """Text for the metadata of a committed offset: the least mark, then each source's distance from it, ms."""
-        base = min(self._marks_ms)
+        """Text for an offset's metadata: the common watermark, then each source's distance from it, ms."""
         parts = [
-            f"{mark - base}{IDLE_MARK if is_idle else ''}"
+            f"{mark - self.current_ms}{IDLE_MARK if is_idle else ''}"
             for mark, is_idle in zip(self._marks_ms, self._idle, strict=True)
         ]
-        return f"{base}:{','.join(parts)}"
+        return f"{self.current_ms}:{','.join(parts)}"
 
     def restore(self, text: str) -> None:
         """Take back what `encode` wrote. Any other text is passed over: the sources will speak for themselves."""
@@ -50,5 +50,7 @@ class Watermarks:
         parts = match["parts"].split(",") if match else []
         if match is None or len(parts) != len(self._marks_ms):
             return
-        self._marks_ms = [int(match["base"]) + int(part.removesuffix(IDLE_MARK)) for part in parts]
+        common_ms = int(match["common"])
+        self.current_ms = max(self.current_ms, common_ms)
+        self._marks_ms = [common_ms + int(part.removesuffix(IDLE_MARK)) for part in parts]
         self._idle = [part.endswith(IDLE_MARK) for part in parts]

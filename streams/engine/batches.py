@@ -9,10 +9,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from aiokafka import ConsumerRecord, TopicPartition
+from aiokafka import TopicPartition
 from faust import Schema
 from faust.transport.utils import DefaultSchedulingStrategy
 from faust.types import TP
+
+from streams.engine.stage import LogRecord
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -22,7 +24,7 @@ class RecordBatch:
     tp: TopicPartition
     base_offset: int
     next_offset: int
-    records: Sequence[ConsumerRecord]
+    records: Sequence[LogRecord]
 
     # What Faust reads of a message. The offset is the last that the batch covers, so Faust's own position agrees.
 
@@ -50,7 +52,7 @@ class RecordBatch:
     serialized_key_size = -1
     serialized_value_size = -1
 
-    def since(self, position: int) -> Sequence[ConsumerRecord]:
+    def since(self, position: int) -> Sequence[LogRecord]:
         """The records at or after `position`."""
         records = self.records
         if not records or records[0].offset >= position:

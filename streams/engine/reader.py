@@ -15,6 +15,7 @@ from streams.errors import BrokerUnavailableError, UserError
 from streams.settings import Settings
 
 FETCH_MAX_BYTES = 8 * 1_048_576  # a partition's share of one answer: large enough for 500,000 records a second
+READ_MAX_RECORDS = 10_000  # in one list: what is packed 15 to 1 must not all stand in memory at once
 FETCH_MAX_WAIT_MS = 5  # a read ends at a known offset; a fetch past it would only hold up the next partition's first
 READ_TIMEOUT_MS = 20  # one wait for records; it also lasts so long where only a marker of a transaction comes
 STALLED_READS_MAX = 3_000  # so many waits in a row (a minute) without progress and the read is given up
@@ -74,7 +75,9 @@ class LogReader:
         stalled = 0
         while position < limit:
             try:
-                batch = (await self._consumer.getmany(tp, timeout_ms=READ_TIMEOUT_MS)).get(tp, [])
+                batch = (
+                    await self._consumer.getmany(tp, timeout_ms=READ_TIMEOUT_MS, max_records=READ_MAX_RECORDS)
+                ).get(tp, [])
             except OffsetOutOfRangeError as error:
                 raise UserError(f"the broker no longer holds {topic}-{partition} from offset {position} on") from error
             reached = await self._consumer.position(tp)  # also moves past markers and aborted records

@@ -40,6 +40,7 @@ class Runtime:
             seek=self._seek,
             read_committed=self._read_committed,
             on_step=on_step,
+            has_backlog=self._has_backlog,
         )
         self._tasks: dict[TopicPartition, PartitionTask] = {}
         self._running: dict[TopicPartition, asyncio.Task[None]] = {}
@@ -116,6 +117,9 @@ class Runtime:
             task.cancel()
         if running:
             await asyncio.wait(running, timeout=limits.STOP_TIMEOUT_S)
+
+    def _has_backlog(self) -> bool:
+        return any(task.has_waiting for task in self._tasks.values())
 
     def _end_offset(self, tp: TopicPartition) -> int | None:
         consumer = self._consumer._thread._consumer  # noqa: SLF001 - only reads what the last fetch said

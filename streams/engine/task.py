@@ -44,6 +44,7 @@ class Services:
     seek: Callable[[TopicPartition, int], Awaitable[None]]  # makes the consumer fetch the partition from that offset
     read_committed: Callable[[TopicPartition], Awaitable[OffsetAndMetadata | None]]  # the group's offset
     on_step: OnStep = ignore_step
+    has_backlog: Callable[[], bool] = lambda: False  # more waits in this worker than it gets done
 
 
 class Phase(Enum):
@@ -99,6 +100,10 @@ class PartitionTask:
         if self.phase is not Phase.RUNNING:
             return self.phase is not Phase.STOPPED
         return self._folding or (end_offset is not None and end_offset > self.position)
+
+    @property
+    def has_waiting(self) -> bool:
+        return bool(self._inbox)
 
     def accept(self, batch: RecordBatch) -> None:
         """Take a batch in; it is judged by its offsets when its turn comes."""
@@ -199,15 +204,16 @@ class PartitionTask:
                 idle = False
                 started = loop.time()
                 while folded < limits.COMMIT_MAX_RECORDS and not self._stop_asked.is_set():
-                    backlog = bool(self._inbox)
-                    deadline = started + interval_s * (limits.COMMIT_STRETCH if backlog else 1)
+                    deadline = started + interval_s * (limits.COMMIT_STRETCH if self._services.has_backlog() else 1)
                     more = await self._fold_next(processor, deadline)
                     if more is None:
                         break
                     folded += more
             self._services.on_step(Step.FOLDED, self.tp)
-            await writer.commit(processor.take_output(self.position), self.position)
+            output = processor.take_output(self.position)
+            await writer.commit(output, self.position)
             self.committed = self.position
+            self._log.debug("committed", position=self.position, records=folded or 0, written=output.record_count)
             self._folding = False
             self._failures = 0
             self._services.on_step(Step.COUNTED, self.tp)

@@ -17,6 +17,7 @@ from faust.types import TP
 from streams.engine import connection
 from streams.engine.assignor import TopicwiseStickyAssignor
 from streams.engine.batches import RecordBatch
+from streams.engine.stage import LogRecord
 from streams.settings import Settings
 
 BATCH_MAX_RECORDS = 4_096  # bounds one fold's hold of the event loop (some 30 ms) and the records in memory
@@ -26,6 +27,10 @@ HELD_BACK_POLL_S = 0.01  # how soon a partition that was held back is looked at 
 REBALANCE_TIMEOUT_MS = 30_000
 
 Wants = Callable[[TopicPartition], bool]
+
+
+def _as_it_is(_tp: TopicPartition, record: LogRecord) -> LogRecord:
+    return record
 
 
 class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
@@ -117,6 +122,8 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
             return None
         unread = fetched._partition_records  # noqa: SLF001
         base_offset = unread.next_fetch_offset
+        # aiokafka would copy each record's fields into one of its own, at half the cost of fetching.
+        unread._consumer_record = _as_it_is  # noqa: SLF001
         records = fetched.getall(BATCH_MAX_RECORDS)
         next_offset = unread.next_fetch_offset
         return None if next_offset == base_offset else RecordBatch(tp, base_offset, next_offset, records)

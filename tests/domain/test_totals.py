@@ -62,10 +62,11 @@ class Topic:
         for key in outcome.tombstones:
             del self.totals[key]
 
-    def restored(self) -> TotalsState:
+    def restored(self, metadata: str) -> TotalsState:
         state = fresh_state()
         for total in self.totals.values():
             state.restore(total)
+        state.watermarks.restore(metadata)
         state.finish_restore()
         return state
 
@@ -110,9 +111,15 @@ def test_a_state_restored_from_its_topic_goes_on_as_if_nothing_had_happened(
 ) -> None:
     topic, state = Topic(), fresh_state()
     topic.write(fold(state, before))
-    restored = topic.restored()
-    restored.watermarks.restore(state.watermarks.encode())
+    restored = topic.restored(state.watermarks.encode())
     assert fold(restored, after).totals == fold(state, after).totals
+
+
+def test_a_watermark_that_rose_without_a_total_being_published_is_restored_too() -> None:
+    state, topic = fresh_state(), Topic()
+    topic.write(fold(state, both(SOME_DAY_MS + HOUR_MS)))
+    minute = fold(topic.restored(state.watermarks.encode()), [one(3)]).totals[0]
+    assert (minute.final, minute.late_fen) == (True, 3)
 
 
 @given(RECORDS)

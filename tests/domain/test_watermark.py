@@ -56,13 +56,12 @@ def test_what_was_encoded_goes_on_the_same(
 ) -> None:
     marks = told(before)
     restored = Watermarks(SOURCES)
-    restored.raise_to(marks.current_ms)
     restored.restore(marks.encode())
     assert restored.encode() == marks.encode()
     assert told(after, restored).current_ms == told(after, marks).current_ms
 
 
-@given(st.text(alphabet="0123456789:,-", max_size=20).filter(lambda text: text.count(",") != SOURCES - 1))
+@given(st.text(alphabet="0123456789:,-i", max_size=20).filter(lambda text: text.count(",") != SOURCES - 1))
 def test_text_of_other_sources_is_passed_over(text: str) -> None:
     marks = told([(0, 50, False)])
     marks.restore(text)
