@@ -9,6 +9,8 @@ from streams import __version__
 from streams.cli.audit import audit
 from streams.cli.broker import broker
 from streams.cli.demo import demo
+from streams.cli.rejected import rejected
+from streams.cli.replay import replay_rejected
 from streams.cli.simulate import simulate
 from streams.cli.topics import topics
 from streams.cli.totals import totals
@@ -43,6 +45,8 @@ app.add_typer(topics, name="topics")
 app.command()(simulate)
 app.command()(totals)
 app.command()(audit)
+app.command()(rejected)
+app.command(name="replay-rejected")(replay_rejected)
 app.command()(worker)
 app.command()(demo)
 
