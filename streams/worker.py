@@ -26,6 +26,7 @@ from streams.engine.topic_admin import check_topics
 from streams.engine.watchdog import Watchdog
 from streams.errors import ExitStatus, UserError
 from streams.logs import configure_logs
+from streams.metrics import ALL_INTERFACES, serving_metrics
 from streams.settings import Settings, load_settings
 
 logger = structlog.get_logger(__name__)
@@ -62,7 +63,10 @@ def build(
 
 
 async def run_worker(
-    settings: Settings, roles: Sequence[Role] = ALL_ROLES, on_step: OnStep = ignore_step
+    settings: Settings,
+    roles: Sequence[Role] = ALL_ROLES,
+    on_step: OnStep = ignore_step,
+    metrics_address: str = ALL_INTERFACES,
 ) -> ExitStatus:
     """Run a worker until SIGTERM or SIGINT, then finish the running commits and leave the group in order.
 
@@ -78,15 +82,16 @@ async def run_worker(
     tune_garbage_collection()
     logger.info("worker starts", broker=settings.broker, app_id=settings.app_id, roles=[str(role) for role in roles])
     watchdog = Watchdog(runtime.unfinished, settings.stall_timeout_s)
-    watchdog.start(asyncio.get_running_loop())
-    try:
-        await app.start()
-        await _until_stopped(app, runtime, stop_asked)
-    except (KafkaError, OSError) as error:
-        raise unreachable(settings, error) from error
-    finally:
-        await app.stop()
-        watchdog.stop()
+    with serving_metrics(settings.metrics_port, runtime.standings, metrics_address):
+        watchdog.start(asyncio.get_running_loop())
+        try:
+            await app.start()
+            await _until_stopped(app, runtime, stop_asked)
+        except (KafkaError, OSError) as error:
+            raise unreachable(settings, error) from error
+        finally:
+            await app.stop()
+            watchdog.stop()
     logger.info("worker stopped")
     return ExitStatus.OK
 
@@ -114,7 +119,7 @@ def tune_garbage_collection() -> None:
     gc.set_threshold(COLLECT_EVERY_OBJECTS, 20, 100)
 
 
-def create_app() -> faust.App:
+def create_app(metrics_address: str = ALL_INTERFACES) -> faust.App:
     """The app for Faust's own command line, with every role."""
     settings = load_settings()
     configure_logs(settings)
@@ -124,11 +129,12 @@ def create_app() -> faust.App:
     app, runtime = build(settings, ALL_ROLES, counts.orders, counts.totals)
 
     @app.task
-    async def stop_on_failure() -> None:
-        try:
-            await runtime.wait_failed()
-        except UserError as error:
-            await app.crash(error)
+    async def serve_until_failure() -> None:
+        with serving_metrics(settings.metrics_port, runtime.standings, metrics_address):
+            try:
+                await runtime.wait_failed()
+            except UserError as error:
+                await app.crash(error)
 
     return app
 

@@ -20,7 +20,8 @@ from streams.engine.commit import Committer, OnStep, ignore_step
 from streams.engine.connection import open_admin
 from streams.engine.reader import open_reader
 from streams.engine.stage import Stage
-from streams.engine.task import PartitionTask, Services
+from streams.engine.task import PartitionTask, Phase, Services
+from streams.metrics import PartitionStanding
 from streams.settings import Settings
 
 logger = structlog.get_logger(__name__)
@@ -59,6 +60,10 @@ class Runtime:
     def unfinished(self) -> dict[TopicPartition, object]:
         """For each partition that has something to do, a mark that changes as it gets on. Called from any thread."""
         return {tp: task.progress for tp, task in list(self._tasks.items()) if task.is_behind(self._end_offset(tp))}
+
+    def standings(self) -> list[PartitionStanding]:
+        """Where each partition stands, for the metrics. Called from any thread and only reads."""
+        return [self._standing(task) for task in self.tasks]
 
     def accept(self, batch: RecordBatch) -> None:
         """Hand a batch to its partition's task; without one it is dropped, for whoever has it will fetch it again."""
@@ -120,6 +125,16 @@ class Runtime:
 
     def _has_backlog(self) -> bool:
         return any(task.has_waiting for task in self._tasks.values())
+
+    def _standing(self, task: PartitionTask) -> PartitionStanding:
+        if task.phase is not Phase.RUNNING:  # what it knew may be old: another worker may have gone on from there
+            return PartitionStanding(task.tp.topic, task.tp.partition, is_ready=False)
+        end = self._end_offset(task.tp)
+        lag = None
+        if end is not None:
+            # Markers of transactions behind the last record are passed over, but get no commit of their own.
+            lag = max(0, end - task.committed) if task.is_behind(end) else 0
+        return PartitionStanding(task.tp.topic, task.tp.partition, is_ready=True, position=task.position, lag=lag)
 
     def _end_offset(self, tp: TopicPartition) -> int | None:
         consumer = self._consumer._thread._consumer  # noqa: SLF001 - only reads what the last fetch said

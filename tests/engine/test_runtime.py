@@ -1,0 +1,51 @@
+"""What a runtime tells of its partitions."""
+
+from types import SimpleNamespace
+
+import pytest
+from aiokafka import TopicPartition
+
+from streams.agents.split_orders import split_stage
+from streams.engine.runtime import Runtime
+from streams.engine.task import PartitionTask, Phase
+from streams.metrics import PartitionStanding
+from streams.settings import Settings
+
+ORDERS_0 = TopicPartition("orders", 0)
+
+
+def standing(phase: Phase, end: int | None, *, position: int = 0, committed: int = 0) -> PartitionStanding:
+    """Of a task at `position`, in a runtime whose consumer last saw the partition's `end`."""
+    settings = Settings()
+    stage = split_stage(settings, 1)
+    runtime = Runtime(settings, [stage])
+    consumer = SimpleNamespace(last_stable_offset=lambda _tp: end)
+    runtime._consumer = SimpleNamespace(_thread=SimpleNamespace(_consumer=consumer))
+    task = PartitionTask(settings, stage, 0, runtime._services)
+    task.phase, task.position, task.committed = phase, position, committed
+    runtime._tasks[ORDERS_0] = task
+    (found,) = runtime.standings()
+    return found
+
+
+def test_lag_is_what_is_not_committed_yet() -> None:
+    expected = PartitionStanding("orders", 0, is_ready=True, position=120, lag=50)
+    assert standing(Phase.RUNNING, 150, position=120, committed=100) == expected
+
+
+def test_markers_behind_the_last_record_are_no_lag() -> None:
+    assert standing(Phase.RUNNING, 103, position=103, committed=100).lag == 0
+
+
+def test_an_end_that_was_seen_before_the_commit_gives_no_lag_below_zero() -> None:
+    assert standing(Phase.RUNNING, 90, position=100, committed=100).lag == 0
+
+
+def test_lag_is_unknown_until_the_end_was_seen() -> None:
+    expected = PartitionStanding("orders", 0, is_ready=True, position=100, lag=None)
+    assert standing(Phase.RUNNING, None, position=100, committed=100) == expected
+
+
+@pytest.mark.parametrize("phase", [phase for phase in Phase if phase is not Phase.RUNNING])
+def test_nothing_but_its_name_is_known_of_a_partition_that_is_not_ready(phase: Phase) -> None:
+    assert standing(phase, 150, position=120, committed=100) == PartitionStanding("orders", 0, is_ready=False)
