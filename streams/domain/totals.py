@@ -66,6 +66,7 @@ class TotalsState:
         self._changed: list[tuple[WindowTable, str, Entry]] = []
         self._open_ends: list[tuple[int, WindowKind, int]] = []  # heap: tables that aren't final, by end
         self._release_at: list[tuple[int, WindowKind, int]] = []  # heap: final tables with a retention, by its end
+        self._released: set[tuple[WindowKind, int]] = set()  # by tombstones, beyond what the restored watermark says
         self._outcome = TotalsOutcome()
 
     def __len__(self) -> int:
@@ -149,6 +150,8 @@ class TotalsState:
         end_ms = window.end_ms
         if end_ms is not None and retention_ms is not None and end_ms + retention_ms <= watermark_ms:
             return None
+        if (window.kind, window.start_ms) in self._released:
+            return None
         table = WindowTable(window, final=end_ms is not None and end_ms <= watermark_ms)
         self._tables[window.kind, window.start_ms] = table
         self._schedule(table)
@@ -203,18 +206,26 @@ class TotalsState:
         if table is None:
             window = self._calendar.window_from_start(total.window, total.start_ms)
             table = self._tables[key] = WindowTable(window, final=False)
+            self._released.discard(key)
         name = self._names.setdefault(total.project_id, total.project_id)
         table.entries[name] = Entry(total.fen, total.donations, total.late_fen, total.revision)
         if total.watermark_ms > self.watermarks.current_ms:
             self.watermarks.raise_to(total.watermark_ms)
 
     def forget(self, key: TotalKey) -> None:
-        """Take back a tombstone."""
-        table = self._tables.get((key.window, key.start_ms))
+        """Take back a tombstone.
+
+        Its window stays released, though the watermark that released it may be lost with the offset's metadata: a
+        commit of nothing but tombstones leaves no total that would tell it.
+        """
+        place = (key.window, key.start_ms)
+        table = self._tables.get(place)
         if table is not None:
             table.entries.pop(key.project_id, None)
-            if not table.entries:
-                del self._tables[key.window, key.start_ms]
+            if table.entries:
+                return
+            del self._tables[place]
+        self._released.add(place)
 
     def finish_restore(self) -> None:
         """Judge every window by the restored watermark: what had passed was published as final by the same commit."""
@@ -222,3 +233,10 @@ class TotalsState:
             end_ms = table.window.end_ms
             table.final = end_ms is not None and end_ms <= self.watermarks.current_ms
             self._schedule(table)
+        self._released = {place for place in self._released if not self._is_past(*place)}
+
+    def _is_past(self, kind: WindowKind, start_ms: int) -> bool:
+        """True if the watermark alone says that the window is released."""
+        end_ms = self._calendar.window_from_start(kind, start_ms).end_ms
+        retention_ms = self._retention_ms.get(kind)
+        return end_ms is not None and retention_ms is not None and end_ms + retention_ms <= self.watermarks.current_ms
