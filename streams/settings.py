@@ -53,7 +53,7 @@ class Settings(BaseSettings):
     """How a log line is written."""
     broker_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     """How clients talk to the broker."""
-    broker_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] = "PLAIN"
+    broker_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
     """How clients prove who they are, where the protocol is SASL_…"""
     broker_sasl_username: str = ""
     """User for PLAIN and SCRAM."""

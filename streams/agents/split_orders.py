@@ -22,6 +22,7 @@ from streams.engine.stage import NO_HEADERS, Log, LogRecord, Outgoing, Output, S
 from streams.settings import Settings
 
 PROJECTS_CACHED_MAX = 1_000_000  # projects whose partition is remembered; tens of thousands exist
+FOLD_RECORDS = 1_024  # orders in work at once: as many as stay in a core's cache (a fifth less CPU than 4,096)
 MS_PER_HOUR = 3_600_000
 
 
@@ -35,6 +36,7 @@ class SplitProcessor:
         self._lateness_ms = settings.allowed_lateness_ms
         self._state = SplitState(OrderMemory(settings.dedupe_horizon_hours * MS_PER_HOUR))
         self._outcome = SplitOutcome()
+        self._donations: list[Outgoing] = []
         self._partition_of: dict[str, int] = {}
         self._told_minute = -1  # the watermark's minute that every totals partition has been told
         self._idle = False
@@ -70,7 +72,14 @@ class SplitProcessor:
 
     def fold(self, records: Sequence[LogRecord]) -> None:
         self._idle = False
-        split_orders(self._state, records, self._outcome)
+        for start in range(0, len(records), FOLD_RECORDS):
+            split_orders(self._state, records[start : start + FOLD_RECORDS], self._outcome)
+            # Written down at once, as bytes: a commit's donations as objects would take four times the memory.
+            donations, self._outcome.donations = self._outcome.donations, []
+            self._donations += [
+                (donation.buyer_id.encode(), encode_donation(donation), donation.donated_at, NO_HEADERS)
+                for donation in donations
+            ]
 
     def fold_idle(self) -> bool:
         self._idle = True
@@ -79,11 +88,9 @@ class SplitProcessor:
     def take_output(self, position: int) -> Output:  # noqa: ARG002 - each donation carries its own source offset
         outcome, self._outcome = self._outcome, SplitOutcome()
         output = Output()
-        if outcome.donations:
-            output.records[self._topics.donations, self._partition] = [
-                (donation.buyer_id.encode(), encode_donation(donation), donation.donated_at, NO_HEADERS)
-                for donation in outcome.donations
-            ]
+        if self._donations:
+            output.records[self._topics.donations, self._partition] = self._donations
+            self._donations = []
         if outcome.refused:
             output.records[self._topics.rejected_orders, self._partition] = [
                 self._rejected(record, refusal) for record, refusal in outcome.refused

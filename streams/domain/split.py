@@ -153,9 +153,8 @@ def _add_to_sums(sums: dict[str, dict[int, MinuteCell]], donations: list[Donatio
     for donation in donations:
         minutes = sums.get(donation.project_id)
         if minutes is None:
-            minutes = sums[donation.project_id] = {}
-        cell = minutes.get(minute_ms)
-        if cell is None:
+            sums[donation.project_id] = {minute_ms: MinuteCell(donation.fen, 1)}
+        elif (cell := minutes.get(minute_ms)) is None:
             minutes[minute_ms] = MinuteCell(donation.fen, 1)
         else:
             cell.fen += donation.fen

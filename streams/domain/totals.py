@@ -6,7 +6,7 @@ memory after their retention, with a tombstone; what comes for one of those stil
 """
 
 import heapq
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from schemas.delta import MinuteSum, ProjectDelta, SourceWatermark
@@ -44,7 +44,7 @@ class WindowTable:
 class TotalsOutcome:
     """What a commit publishes: totals first, then tombstones, for a total may be released as it becomes final."""
 
-    totals: list[ProjectTotal] = field(default_factory=list)
+    totals: Iterable[ProjectTotal] = ()  # to be gone through once: as objects they'd take more memory than as bytes
     tombstones: list[TotalKey] = field(default_factory=list)
     late_donations: int = 0
     released_donations: int = 0  # came for a window that had left memory; counted in the longer ones
@@ -172,7 +172,7 @@ class TotalsState:
         """What has changed since the last call, each with its next revision. Raises OverflowError beyond 64 bits."""
         outcome, self._outcome = self._outcome, TotalsOutcome()
         changed, self._changed = self._changed, []
-        outcome.totals = list(self._publish(changed))
+        outcome.totals = self._publish(changed)
         return outcome
 
     def _publish(self, changed: list[tuple[WindowTable, str, Entry]]) -> Iterator[ProjectTotal]:

@@ -1,9 +1,9 @@
 """Every bound of the engine, in one place, with its reason."""
 
-INBOX_MAX_BATCHES = 2  # one in work, one at hand: more only takes memory
-COMMIT_MAX_RECORDS = 16_384  # bounds what a task holds in memory for its next transaction: some 10 MB of donations
+INBOX_MAX_BATCHES = 1  # at hand while one is in work: more only takes memory
+COMMIT_MAX_RECORDS = 8_192  # bounds what a task holds in memory for its next transaction: some 5 MB of donations
 COMMIT_STRETCH = 8  # under a backlog a commit may wait so many intervals: fewer totals for the same donations
-OUTGOING_BATCH_BYTES = 512 * 1024  # unpacked; a record batch that we write, well under the topics' max.message.bytes
+OUTGOING_BATCH_BYTES = 256 * 1024  # unpacked; a record batch that we write, well under the topics' max.message.bytes
 PRODUCER_MAX_REQUEST_BYTES = 8 * 1_048_576
 TRANSACTION_TIMEOUT_MS = 15_000  # a killed worker's open transaction holds readers back no longer
 RESTART_BACKOFF_S = (0.2, 0.5, 1.0, 2.0, 5.0)  # pauses before a failed task starts again; the last one repeats

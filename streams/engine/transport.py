@@ -20,8 +20,8 @@ from streams.engine.batches import RecordBatch
 from streams.engine.stage import LogRecord
 from streams.settings import Settings
 
-BATCH_MAX_RECORDS = 4_096  # bounds one fold's hold of the event loop (some 30 ms) and the records in memory
-PARTITION_FETCH_MAX_BYTES = 512 * 1024  # packed; an order of the largest size still comes through, alone
+BATCH_MAX_RECORDS = 2_048  # bounds one fold's hold of the event loop (some 30 ms) and the records in memory
+PARTITION_FETCH_MAX_BYTES = 256 * 1024  # packed; an order of the largest size still comes through, alone
 FETCH_MAX_WAIT_MS = 250  # an idle fetch returns so often, so a partition that starts to want records waits no longer
 HELD_BACK_POLL_S = 0.01  # how soon a partition that was held back is looked at again
 REBALANCE_TIMEOUT_MS = 30_000
