@@ -33,7 +33,7 @@ logger = structlog.get_logger(__name__)
 
 # A batch makes tens of thousands of small objects that reference counting frees; hardly any is part of a cycle. With
 # Python's default thresholds the cycle collector took 12% of a worker's time.
-COLLECT_EVERY_OBJECTS = 200_000
+COLLECT_EVERY_OBJECTS = 50_000
 
 
 class Role(StrEnum):
@@ -116,7 +116,7 @@ def tune_garbage_collection() -> None:
     """Keep what stands from being looked through again and again, and look less often."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(COLLECT_EVERY_OBJECTS, 20, 100)
+    gc.set_threshold(COLLECT_EVERY_OBJECTS, 5, 5)
 
 
 def create_app(metrics_address: str = ALL_INTERFACES) -> faust.App:
