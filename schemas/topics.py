@@ -32,7 +32,13 @@ TOPIC_CONFIGS: Mapping[Topic, Mapping[str, str]] = {
         "max.message.bytes": str(_RECORD_ROOM_BYTES),
         **_FOR_EVER,
     },
-    Topic.DONATIONS: {"max.message.bytes": str(_RECORD_ROOM_BYTES), **_FOR_EVER},
+    Topic.DONATIONS: {
+        "max.message.bytes": str(_RECORD_ROOM_BYTES),
+        # A donation's time is its order's, which may be a day ahead; Kafka would refuse what is an hour ahead, and the
+        # partition would stand still for ever.
+        "message.timestamp.after.max.ms": str(limits.INT64_MAX),
+        **_FOR_EVER,
+    },
     Topic.PROJECT_DELTAS: {
         "message.timestamp.type": "LogAppendTime",
         "max.message.bytes": str(_RECORD_ROOM_BYTES),

@@ -3,20 +3,29 @@
 Faust's consumer, the transactional producers, restore and the command line all take their options from here.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaConnectionError, KafkaError
+from aiokafka.errors import (
+    GroupCoordinatorNotAvailableError,
+    KafkaConnectionError,
+    KafkaError,
+    NotCoordinatorForGroupError,
+)
 from aiokafka.helpers import create_ssl_context
+from aiokafka.structs import OffsetAndMetadata
 
 from streams.errors import BrokerUnavailableError
 from streams.settings import Settings
 
 REQUEST_TIMEOUT_MS = 30_000
 METADATA_MAX_AGE_MS = 60_000
+COORDINATOR_WAIT_S = 20.0  # a fresh broker makes its topic of offsets when the first group asks: some seconds
+COORDINATOR_POLL_S = 0.2
 
 
 def client_options(settings: Settings) -> dict[str, Any]:
@@ -59,6 +68,26 @@ async def open_admin(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
         yield admin
     finally:
         await admin.close()
+
+
+async def group_offsets(
+    admin: AIOKafkaAdminClient, group: str, partitions: list[TopicPartition] | None = None
+) -> dict[TopicPartition, OffsetAndMetadata]:
+    """What `group` has committed, for all its partitions or those asked for; an offset below 0: nothing yet.
+
+    A broker's first group has to wait until there is a place for groups; raises KafkaError if that takes too long.
+    """
+    deadline = asyncio.get_running_loop().time() + COORDINATOR_WAIT_S
+    while True:
+        try:
+            offsets: dict[TopicPartition, OffsetAndMetadata]
+            offsets = await admin.list_consumer_group_offsets(group, partitions=partitions)
+        except (GroupCoordinatorNotAvailableError, NotCoordinatorForGroupError):
+            if asyncio.get_running_loop().time() > deadline:
+                raise
+            await asyncio.sleep(COORDINATOR_POLL_S)
+        else:
+            return offsets
 
 
 @asynccontextmanager

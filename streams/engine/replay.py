@@ -32,13 +32,10 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import (
-    GroupCoordinatorNotAvailableError,
     InvalidProducerEpoch,
     KafkaError,
-    NotCoordinatorForGroupError,
     ProducerFenced,
 )
-from aiokafka.structs import OffsetAndMetadata
 
 from schemas import limits as contract
 from schemas.donation import decode_donation
@@ -46,7 +43,14 @@ from schemas.order import OrderCompleted, decode_order
 from schemas.rejection import decode_rejection
 from streams.domain.replay import Candidate
 from streams.engine import limits
-from streams.engine.connection import METADATA_MAX_AGE_MS, REQUEST_TIMEOUT_MS, client_options, open_admin, unreachable
+from streams.engine.connection import (
+    METADATA_MAX_AGE_MS,
+    REQUEST_TIMEOUT_MS,
+    client_options,
+    group_offsets,
+    open_admin,
+    unreachable,
+)
 from streams.engine.reader import LogReader, open_reader
 from streams.errors import UserError
 from streams.settings import Settings
@@ -214,7 +218,7 @@ class OrderSearch:
         """
         orders = self._topics.orders
         cuts = {partition: await self._reader.start_offset(orders, partition) for partition in partitions}
-        for place, committed in (await self._group_offsets()).items():
+        for place, committed in (await group_offsets(self._admin, self._group)).items():
             if place.topic == orders and place.partition in cuts:
                 cuts[place.partition] = max(cuts[place.partition], committed.offset)
         for partition in partitions:
@@ -228,20 +232,6 @@ class OrderSearch:
                 if refused is not None:
                     cuts[partition] = max(cuts[partition], decode_rejection(refused.headers).source_offset + 1)
         return cuts
-
-    async def _group_offsets(self) -> dict[TopicPartition, OffsetAndMetadata]:
-        """What the workers have committed. A broker's first group has to wait until there is a place for groups."""
-        deadline = asyncio.get_running_loop().time() + SETTLE_WAIT_S
-        while True:
-            try:
-                found: dict[TopicPartition, OffsetAndMetadata]
-                found = await self._admin.list_consumer_group_offsets(self._group)
-            except (GroupCoordinatorNotAvailableError, NotCoordinatorForGroupError):
-                if asyncio.get_running_loop().time() > deadline:
-                    raise
-                await asyncio.sleep(SETTLE_POLL_S)
-            else:
-                return found
 
     async def _search_donations(self, partition: int, end: int, since_ms: int | None) -> None:
         topic = self._topics.donations

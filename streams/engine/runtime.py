@@ -17,7 +17,7 @@ from faust.types import TP
 from streams.engine import limits
 from streams.engine.batches import RecordBatch
 from streams.engine.commit import Committer, OnStep, ignore_step
-from streams.engine.connection import open_admin
+from streams.engine.connection import group_offsets, open_admin
 from streams.engine.reader import open_reader
 from streams.engine.stage import Stage
 from streams.engine.task import PartitionTask, Phase, Services
@@ -140,7 +140,7 @@ class Runtime:
         consumer = self._consumer._thread._consumer  # noqa: SLF001 - only reads what the last fetch said
         try:
             end: int | None = consumer.last_stable_offset(tp)
-        except (AssertionError, IllegalStateError):  # not assigned just now: a rebalance is under way
+        except (AssertionError, AttributeError, IllegalStateError):  # not assigned just now: a rebalance is under way
             return None
         return end
 
@@ -149,5 +149,5 @@ class Runtime:
 
     async def _read_committed(self, tp: TopicPartition) -> OffsetAndMetadata | None:
         async with open_admin(self._settings) as admin:
-            offsets = await admin.list_consumer_group_offsets(self._settings.app_id, partitions=[tp])
+            offsets = await group_offsets(admin, self._settings.app_id, [tp])
         return offsets.get(tp)

@@ -24,7 +24,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from schemas.donation import decode_donation
 from schemas.rejection import decode_rejection
 from schemas.topics import Topics
-from streams.engine.connection import client_options
+from streams.engine.connection import client_options, group_offsets
 from streams.engine.reader import LogReader
 from streams.errors import UserError
 from streams.settings import Settings
@@ -131,7 +131,7 @@ class SnapshotTaker:
         topics = self._topics
         self._deltas_done: dict[int, int] = {}
         promised: dict[int, list[int]] = {}
-        for place, found in (await self._admin.list_consumer_group_offsets(self._group)).items():
+        for place, found in (await group_offsets(self._admin, self._group)).items():
             if place.topic == topics.orders and found.offset >= 0:
                 promised.setdefault(place.partition, []).append(found.offset)
             elif place.topic == topics.project_deltas and found.offset >= 0:

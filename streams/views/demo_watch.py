@@ -16,7 +16,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from schemas.totals import ProjectTotal, WindowKind, decode_total
-from streams.engine.connection import open_admin, open_consumer
+from streams.engine.connection import group_offsets, open_admin, open_consumer
 from streams.engine.reader import LogReader
 from streams.errors import ExitStatus, UserError
 from streams.settings import Settings
@@ -153,5 +153,5 @@ class DemoWatch:
                     self._totals.take(record.key, record.value)
 
     async def _processed(self, admin: AIOKafkaAdminClient, orders: list[TopicPartition]) -> int:
-        committed = await admin.list_consumer_group_offsets(self._settings.app_id, partitions=orders)
+        committed = await group_offsets(admin, self._settings.app_id, orders)
         return sum(max(0, place.offset) for place in committed.values())

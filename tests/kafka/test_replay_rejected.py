@@ -10,14 +10,12 @@ from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaProducer
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from schemas.limits import FUTURE_TOLERANCE_MS
 from schemas.order import FixedPledge, OrderCompleted, OrderLine, encode_order
 from schemas.rejection import Reason
-from schemas.topics import TOPIC_CONFIGS, Topic
 from streams.domain.murmur2 import partitions_of
-from streams.engine.connection import client_options, open_admin
+from streams.engine.connection import client_options
 from streams.engine.reader import open_reader
 from streams.engine.replay import OnReplayStep, ReplayStep
 from streams.errors import UserError
@@ -46,18 +44,6 @@ async def send(settings: Settings, *records: Sendable) -> None:
             as_order = isinstance(record, OrderCompleted)
             key, value = (record.buyer_id.encode(), encode_order(record)) if as_order else record
             await producer.send_and_wait(settings.topics.orders, value, key)
-
-
-@pytest.fixture
-async def topics(topics: Settings) -> Settings:
-    """Topics whose ledger takes every order that the contract takes.
-
-    Kafka's own default refuses a record whose time is more than an hour ahead; an order may be a day ahead.
-    """
-    configs = {**TOPIC_CONFIGS[Topic.DONATIONS], "message.timestamp.after.max.ms": str(2 * FUTURE_TOLERANCE_MS)}
-    async with open_admin(topics) as admin:
-        await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topics.topics.donations, configs)])
-    return topics
 
 
 async def refuse(

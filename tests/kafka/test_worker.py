@@ -10,6 +10,7 @@ import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import NewPartitions, RecordsToDelete
 
+from schemas.limits import FUTURE_TOLERANCE_MS
 from schemas.order import FixedPledge, OrderCompleted, OrderLine, encode_order
 from schemas.rejection import decode_rejection
 from schemas.totals import WindowKind, decode_total, decode_total_key
@@ -64,6 +65,16 @@ async def test_repeats_and_malformed_orders_of_every_kind_stop_nothing(topics: S
     assert (report.counts.donations, report.counts.fen) == (expected.donations, expected.fen)
     assert report.counts.repeats > 500
     assert set(report.counts.rejected) == {"not-json", "invalid", "too-large"}
+
+
+async def test_an_order_of_nearly_a_day_ahead_is_taken_and_stops_nothing(topics: Settings) -> None:
+    ahead_ms = int(time.time() * 1_000) + FUTURE_TOLERANCE_MS - 60_000
+    ahead = OrderCompleted("o1", "b1", "m1", ahead_ms, an_order("o1").lines)
+    await send(topics, [(b"b1", encode_order(ahead)), (b"b1", encode_order(an_order("o2")))])
+    with running_workers(topics) as workers:
+        workers.start()
+        report = await audited(topics, workers)
+    assert report.counts.accepted == 2
 
 
 async def test_a_refused_order_lies_in_rejected_orders_byte_for_byte(topics: Settings) -> None:
