@@ -12,10 +12,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench schemas clean
+.PHONY: help demo test check bench simulation schemas clean
 
 help:  ## show this
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1#\2/p' Makefile | awk -F'#' '{printf "%-15s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1#\2/p' Makefile | awk -F'#' '{printf "%-17s %s\n", $$1, $$2}'
 
 demo: $(STAMP)  ## orders, donations, totals and the audit on a real Kafka, on this machine
 	@$(BIN)/everycent demo $(ARGS)
@@ -32,6 +32,9 @@ check: $(STAMP)  ## lint, format, types, published schemas, compose file, direct
 
 bench: $(STAMP)  ## throughput, CPU and memory of a worker, as JSON
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+simulation: $(STAMP)  ## thousands of seeded runs with faults on a fake Kafka and clock
+	@$(BIN)/python -m tests.simulation $(ARGS)
 
 schemas: $(STAMP)  ## write schemas/published anew from the code
 	@$(BIN)/python -m schemas.documents
