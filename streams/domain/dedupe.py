@@ -109,10 +109,9 @@ class OrderMemory:
         self._recalled, self._recalled_stamps = {}, {}
         first = _int64s(self._first_hashes(order_ids), len(order_ids))
         for run in (self._small, self._large):
-            if len(run):
-                asked, held = run.find(first)
-                if len(asked):
-                    self._recall_found(run, [order_ids[index] for index in asked.tolist()], held)
+            asked, held = run.find(first)
+            if len(asked):
+                self._recall_found(run, [order_ids[index] for index in asked.tolist()], held)
 
     def known(self, order_id: str) -> int | None:
         """The fingerprint of an order of this batch, if its id is remembered now."""

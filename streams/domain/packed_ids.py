@@ -75,6 +75,8 @@ class PackedIds:
         A hash that several entries have comes as often.
         """
         held = self._entries.first
+        if not len(held):
+            return np.empty(0, np.intp), np.empty(0, np.intp)
         # A binary search for all at once, so that the processor waits for many cells of memory at a time. `at` may
         # step over the run's end, where all is less than what is asked for and "clip" answers with the last entry.
         at = self._bucket_starts[(first >> self._shift) + self._half].astype(np.intp)

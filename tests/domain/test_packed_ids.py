@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from streams.domain.packed_ids import PackedIds, ages, pack, same_second
@@ -38,6 +38,7 @@ def test_merging_keeps_every_entry_whole_and_sorted(held, added):
     st.lists(st.sampled_from([INT64.min, INT64.min + 1, -3, 0, 2, 5, INT64.max - 1, INT64.max]), max_size=60),
     st.lists(st.sampled_from([INT64.min, INT64.max, *range(-6, 7)]), max_size=20),
 )
+@example([], [], [INT64.min])
 def test_every_entry_of_a_hash_is_found_however_many_share_it(narrow, wide, asked_for):
     held = np.array(narrow + wide, np.int64)
     run = PackedIds(0)
