@@ -7,10 +7,12 @@ ARCHITECTURE.md walks through each failure.
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from enum import IntEnum
 from typing import Any
 
 from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaError
 from aiokafka.structs import OffsetAndMetadata
 
 from streams.engine import connection, limits
@@ -76,7 +78,8 @@ class Committer:
             await asyncio.gather(*acknowledgements)
             self._on_step(Step.ACKNOWLEDGED, self._tp)
         except BaseException:
-            await self._abort()
+            with suppress(KafkaError):  # what failed first is what the task must hear of, a cancellation above all
+                await self._abort()
             raise
         await producer.commit_transaction()
         self._on_step(Step.COMMITTED, self._tp)

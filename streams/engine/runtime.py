@@ -116,7 +116,7 @@ class Runtime:
     async def _drop(self, tps: Iterable[TopicPartition]) -> None:
         running = []
         for tp in list(tps):
-            self._tasks.pop(tp)
+            self._tasks.pop(tp).stop()  # a cancellation may be lost in a failing abort: then the task ends by this
             running.append(self._running.pop(tp))
         for task in running:
             task.cancel()

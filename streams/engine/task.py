@@ -97,6 +97,8 @@ class PartitionTask:
 
     def is_behind(self, end_offset: int | None) -> bool:
         """True if there is something to do: a start to finish, records to fold or a commit to make."""
+        if self.phase is Phase.RESTORING:
+            return False  # may take as long as there is to read; a read without records gives up by itself
         if self.phase is not Phase.RUNNING:
             return self.phase is not Phase.STOPPED
         return self._folding or (end_offset is not None and end_offset > self.position)
