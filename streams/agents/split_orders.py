@@ -12,13 +12,14 @@ from aiokafka.partitioner import murmur2
 
 from schemas.delta import MinuteSum, ProjectDelta, SourceWatermark, encode_delta, encode_watermark
 from schemas.donation import Donation, decode_donation, encode_donation
+from schemas.records import LogRecord
 from schemas.rejection import Refusal, Rejection, decode_rejection, encode_rejection
 from streams.domain.dedupe import OrderMemory
-from streams.domain.split import OrderRecord, SplitOutcome, SplitState, restore_orders, split_orders
+from streams.domain.split import SplitOutcome, SplitState, restore_orders, split_orders
 from streams.domain.windows import MINUTE_MS
 from streams.engine.app import batches_of
 from streams.engine.runtime import Runtime
-from streams.engine.stage import NO_HEADERS, Log, LogRecord, Outgoing, Output, Stage
+from streams.engine.stage import NO_HEADERS, Log, Outgoing, Output, Stage
 from streams.settings import Settings
 
 PROJECTS_CACHED_MAX = 1_000_000  # projects whose partition is remembered; tens of thousands exist
@@ -98,7 +99,7 @@ class SplitProcessor:
         self._add_deltas(output, outcome)
         return output
 
-    def _rejected(self, record: OrderRecord, refusal: Refusal) -> Outgoing:
+    def _rejected(self, record: LogRecord, refusal: Refusal) -> Outgoing:
         rejection = Rejection(
             refusal.reason,
             refusal.detail,

@@ -10,12 +10,13 @@ from typing import Any
 import faust
 
 from schemas.delta import decode_delta, decode_watermark
+from schemas.records import LogRecord
 from schemas.totals import POSITION_HEADER, WindowKind, decode_total, decode_total_key, encode_total, key_of
 from streams.domain.totals import TotalsState
 from streams.domain.windows import Calendar
 from streams.engine.app import batches_of
 from streams.engine.runtime import Runtime
-from streams.engine.stage import Log, LogRecord, Outgoing, Output, Stage
+from streams.engine.stage import Log, Outgoing, Output, Stage
 from streams.settings import Settings
 
 MS_PER_HOUR = 3_600_000

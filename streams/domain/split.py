@@ -8,28 +8,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import attrgetter
-from typing import Protocol
 
 from schemas import limits
 from schemas.donation import Donation
 from schemas.order import OrderCompleted, are_plain, decode_order
+from schemas.records import LogRecord
 from schemas.rejection import Reason, Refusal
 from streams.domain.dedupe import OrderMemory
 from streams.domain.programme import donation_fen
 from streams.domain.windows import MINUTE_MS
-
-
-class OrderRecord(Protocol):
-    """What the fold needs of a record of `orders`; `timestamp` is when the broker appended it, ms."""
-
-    @property
-    def offset(self) -> int: ...
-    @property
-    def timestamp(self) -> int: ...
-    @property
-    def key(self) -> bytes | None: ...
-    @property
-    def value(self) -> bytes | None: ...
 
 
 @dataclass(slots=True)
@@ -53,14 +40,14 @@ class SplitOutcome:
     """What the orders of one commit came to."""
 
     donations: list[Donation] = field(default_factory=list)
-    refused: list[tuple[OrderRecord, Refusal]] = field(default_factory=list)
+    refused: list[tuple[LogRecord, Refusal]] = field(default_factory=list)
     sums: dict[str, dict[int, MinuteCell]] = field(default_factory=dict)  # project id -> minute's start, ms
     accepted: int = 0  # orders that donated
     no_pledge: int = 0
     repeats: int = 0
 
 
-def split_orders(state: SplitState, records: Sequence[OrderRecord], outcome: SplitOutcome) -> None:
+def split_orders(state: SplitState, records: Sequence[LogRecord], outcome: SplitOutcome) -> None:
     """Fold `records`, the next ones of the partition, into `state` and add what they give to `outcome`.
 
     Never raises for anything that a record may hold: what isn't a valid order is refused by name.
@@ -75,7 +62,7 @@ def split_orders(state: SplitState, records: Sequence[OrderRecord], outcome: Spl
             _split_order(state, record, order, outcome)
 
 
-def _split_order(state: SplitState, record: OrderRecord, order: OrderCompleted, outcome: SplitOutcome) -> None:
+def _split_order(state: SplitState, record: LogRecord, order: OrderCompleted, outcome: SplitOutcome) -> None:
     completed_at = order.completed_at
     ahead_ms = completed_at - record.timestamp
     if ahead_ms > limits.FUTURE_TOLERANCE_MS:

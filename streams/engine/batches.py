@@ -14,7 +14,7 @@ from faust import Schema
 from faust.transport.utils import DefaultSchedulingStrategy
 from faust.types import TP
 
-from streams.engine.stage import LogRecord
+from schemas.records import LogRecord
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,6 +9,8 @@ from typing import Protocol
 
 from aiokafka import ConsumerRecord
 
+from schemas.records import LogRecord
+
 HeaderList = list[tuple[str, bytes]]  # aiokafka wants a list and doesn't change it
 NO_HEADERS: HeaderList = []
 
@@ -16,19 +18,6 @@ NO_HEADERS: HeaderList = []
 # One record to write: key, value, timestamp in ms (None: the time of writing), headers. A bare tuple: four are made for
 # each order, and a named one costs eight times as much.
 Outgoing = tuple[bytes | None, bytes | None, int | None, HeaderList]
-
-
-class LogRecord(Protocol):
-    """What a processor gets of an input record. `timestamp` is in ms; on topics stamped by the broker, of arrival."""
-
-    @property
-    def offset(self) -> int: ...
-    @property
-    def timestamp(self) -> int: ...
-    @property
-    def key(self) -> bytes | None: ...
-    @property
-    def value(self) -> bytes | None: ...
 
 
 @dataclass(slots=True)

@@ -14,10 +14,10 @@ from aiokafka.consumer.fetcher import FetchResult
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
+from schemas.records import LogRecord
 from streams.engine import connection
 from streams.engine.assignor import TopicwiseStickyAssignor
 from streams.engine.batches import RecordBatch
-from streams.engine.stage import LogRecord
 from streams.settings import Settings
 
 BATCH_MAX_RECORDS = 2_048  # bounds one fold's hold of the event loop (some 30 ms) and the records in memory
