@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench simulation schemas clean
+.PHONY: help demo test check bench simulation fuzz schemas clean
 
 help:  ## show this
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1#\2/p' Makefile | awk -F'#' '{printf "%-17s %s\n", $$1, $$2}'
@@ -35,6 +35,9 @@ bench: $(STAMP)  ## throughput, CPU and memory of a worker, as JSON
 
 simulation: $(STAMP)  ## thousands of seeded runs with faults on a fake Kafka and clock
 	@$(BIN)/python -m tests.simulation $(ARGS)
+
+fuzz: $(STAMP)  ## hostile orders by the hundred thousand, through a worker on the real broker
+	@$(BIN)/python -m tests.hostile $(ARGS)
 
 schemas: $(STAMP)  ## write schemas/published anew from the code
 	@$(BIN)/python -m schemas.documents

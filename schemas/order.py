@@ -89,7 +89,7 @@ def decode_order(key: bytes | None, value: bytes | None, *, plain: bool = False)
 
     Checked in this order, and the first that fails is the reason: size, JSON (all of it, UTF-8 included), types and
     ranges, ids, unique line numbers, key. The key must be the order's `buyer_id`: repeats are found within a partition,
-    so an order under another key could be counted twice. A field that stands twice counts as its last, as is usual.
+    so an order under another key could be counted twice. Of two of a field the last counts; each must be right.
     """
     if value is None:
         return Refusal(Reason.NOT_JSON, "the record has no value (a tombstone); an order must be a JSON object")

@@ -259,7 +259,9 @@ class RejectionWalk:
         while True:
             yield from cursor.fill(LOOK_AHEAD)
             ahead = cursor.ahead()
-            found = [self._read(record) for record in ahead]
+            found = [self._read(record) for record in ahead[:1]]
+            if not (found and isinstance(found[0], Rejection) and found[0].source_offset == order.offset):
+                found += [self._read(record) for record in ahead[1:]]
             position = _find_rejection(ahead, found, order)
             if position is not None:
                 for record, rejection in zip(ahead[:position], found[:position], strict=True):

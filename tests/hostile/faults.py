@@ -55,6 +55,13 @@ def put_number(rng: random.Random, order: Obj) -> None:
     _replace(rng, order, NUMBER_FIELDS, Raw(rng.choice(pool)))
 
 
+def put_time(rng: random.Random, order: Obj) -> None:
+    """Another time that an order may have: the first and the last, far ahead, or days away."""
+    days = rng.choice([-20_000, -18_577, -366, -30, -2, -1, 1, 1, 2, 3, 30_000, 2_000_000, 10_000_000])
+    time_ms = dict(order).get("completed_at")
+    set_field(order, "completed_at", Raw(b"%d" % (time_ms + days * 86_400_000) if type(time_ms) is int else b"1"))
+
+
 def put_text(rng: random.Random, order: Obj) -> None:
     pool = rng.choice([pools.TEXTS, pools.ESCAPES, pools.TEXTS, pools.ESCAPES, pools.NO_TEXTS])
     _replace(rng, order, ID_FIELDS, Raw(rng.choice(pool)))
@@ -132,7 +139,7 @@ def change_lines(rng: random.Random, order: Obj) -> None:
     lines = next((value for name, value in order if name == "lines"), None)
     if not isinstance(lines, list) or not lines:
         return
-    wanted = rng.choice([0, 2, 2, 3, 199, 200, 201, 300])
+    wanted = rng.choice([0, 1, 2, 3, 4, 5, 7, 10, 20] * 4 + [199, 200, 201, 300])
     fresh = rng.random() < 0.6
     first = lines[0]
     if isinstance(first, Obj):

@@ -62,7 +62,7 @@ def _write(node: Any, rng: random.Random, style: Style, out: list[bytes]) -> Non
     elif isinstance(node, str):
         out.append(_text(node, rng, style))
     else:
-        out.append(json.dumps(node).encode())
+        out.append(str(node).encode() if type(node) is int else json.dumps(node).encode())
     _space(rng, style, out)
 
 

@@ -151,6 +151,7 @@ CASES: list[tuple[float, Make]] = [
     (4, _repeated),
     (8, _styled),
     (10, _faulty(faults.put_number)),
+    (3, _faulty(faults.put_time)),
     (8, _faulty(faults.put_text)),
     (8, _faulty(faults.put_other_type)),
     (5, _faulty(faults.put_no_json)),
