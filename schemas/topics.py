@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from schemas import limits
+from schemas.units import DAY_MS
 
 
 class Topic(StrEnum):
@@ -42,13 +43,13 @@ TOPIC_CONFIGS: Mapping[Topic, Mapping[str, str]] = {
     Topic.PROJECT_DELTAS: {
         "message.timestamp.type": "LogAppendTime",
         "max.message.bytes": str(_RECORD_ROOM_BYTES),
-        "retention.ms": str(7 * 24 * 3_600_000),
+        "retention.ms": str(7 * DAY_MS),
     },
     Topic.PROJECT_TOTALS: {"cleanup.policy": "compact", "max.message.bytes": str(_RECORD_ROOM_BYTES)},
     Topic.REJECTED_ORDERS: {
         "message.timestamp.type": "LogAppendTime",
         "max.message.bytes": str(_REJECTED_ROOM_BYTES),
-        "retention.ms": str(365 * 24 * 3_600_000),
+        "retention.ms": str(365 * DAY_MS),
     },
     Topic.PROJECTS: {"cleanup.policy": "compact"},
 }

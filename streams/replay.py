@@ -14,6 +14,7 @@ from typing import Any, Self
 
 from schemas import limits
 from schemas.rejection import Reason, Refusal
+from schemas.units import HOUR_MS
 from streams.domain.murmur2 import partitions_of
 from streams.domain.replay import ROUND_BYTES_MAX, Candidate, Round, cut, donates, judge, judge_mended
 from streams.engine.reader import open_reader
@@ -31,7 +32,6 @@ from streams.errors import UserError
 from streams.settings import Settings
 from streams.views.rejected import read_rejected
 
-MS_PER_HOUR = 3_600_000
 FILE_FAULTS_KEPT = 20  # of a file whose every line is wrong nobody reads all
 
 
@@ -209,7 +209,7 @@ def _earliest_ms(settings: Settings, batch: Round) -> int:
     workers know it within the horizon, so as far back it is looked for here.
     """
     earliest = min((each.order.completed_at for each in batch.candidates.values()), default=0)
-    return max(earliest - settings.dedupe_horizon_hours * MS_PER_HOUR, 0)
+    return max(earliest - settings.dedupe_horizon_hours * HOUR_MS, 0)
 
 
 class _Replay:

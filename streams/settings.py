@@ -8,6 +8,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from schemas.topics import Topics
+from schemas.units import DAY_MS, HOUR_MS, MINUTE_MS
 from streams.errors import UserError
 
 PREFIX = "EVERYCENT_"
@@ -29,13 +30,13 @@ class Settings(BaseSettings):
     """Partitions that `topics create` gives each topic."""
     timezone: str = "Asia/Shanghai"
     """Zone (IANA name) of the calendar windows."""
-    commit_interval_ms: Annotated[int, Field(ge=10, le=60_000)] = 500
+    commit_interval_ms: Annotated[int, Field(ge=10, le=MINUTE_MS)] = 500
     """The longest that an order waits for its commit to begin, ms. Shorter: fresher totals, more transactions."""
     dedupe_horizon_hours: Annotated[int, Field(ge=1, le=24 * 366)] = 24
     """How long an order id is remembered, hours of event time."""
-    allowed_lateness_ms: Annotated[int, Field(ge=0, le=31 * 86_400_000)] = 600_000
+    allowed_lateness_ms: Annotated[int, Field(ge=0, le=31 * DAY_MS)] = 600_000
     """How far the watermark stays behind the newest event, ms of event time."""
-    idle_after_ms: Annotated[int, Field(ge=100, le=3_600_000)] = 60_000
+    idle_after_ms: Annotated[int, Field(ge=100, le=HOUR_MS)] = MINUTE_MS
     """An input partition that had nothing for so long no longer holds back the watermark, ms."""
     session_timeout_ms: Annotated[int, Field(ge=1_000, le=300_000)] = 10_000
     """A worker that was not heard for so long has its partitions given to others, ms."""

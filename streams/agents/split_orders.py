@@ -14,9 +14,9 @@ from schemas.delta import MinuteSum, ProjectDelta, SourceWatermark, encode_delta
 from schemas.donation import Donation, decode_donation, encode_donation
 from schemas.records import LogRecord
 from schemas.rejection import Refusal, Rejection, decode_rejection, encode_rejection
+from schemas.units import HOUR_MS, MINUTE_MS
 from streams.domain.dedupe import OrderMemory
 from streams.domain.split import SplitOutcome, SplitState, restore_orders, split_orders
-from streams.domain.windows import MINUTE_MS
 from streams.engine.app import batches_of
 from streams.engine.runtime import Runtime
 from streams.engine.stage import NO_HEADERS, Log, Outgoing, Output, Stage
@@ -24,7 +24,6 @@ from streams.settings import Settings
 
 PROJECTS_CACHED_MAX = 1_000_000  # projects whose partition is remembered; tens of thousands exist
 FOLD_RECORDS = 1_024  # orders in work at once: as many as stay in a core's cache (a fifth less CPU than 4,096)
-MS_PER_HOUR = 3_600_000
 
 
 class SplitProcessor:
@@ -35,7 +34,7 @@ class SplitProcessor:
         self._partition = partition
         self._totals_partitions = totals_partitions
         self._lateness_ms = settings.allowed_lateness_ms
-        self._state = SplitState(OrderMemory(settings.dedupe_horizon_hours * MS_PER_HOUR))
+        self._state = SplitState(OrderMemory(settings.dedupe_horizon_hours * HOUR_MS))
         self._outcome = SplitOutcome()
         self._donations: list[Outgoing] = []
         self._partition_of: dict[str, int] = {}

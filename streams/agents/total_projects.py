@@ -12,6 +12,7 @@ import faust
 from schemas.delta import decode_delta, decode_watermark
 from schemas.records import LogRecord
 from schemas.totals import POSITION_HEADER, WindowKind, decode_total, decode_total_key, encode_total, key_of
+from schemas.units import HOUR_MS
 from streams.domain.totals import TotalsState
 from streams.domain.windows import Calendar
 from streams.engine.app import batches_of
@@ -19,7 +20,6 @@ from streams.engine.runtime import Runtime
 from streams.engine.stage import Log, Outgoing, Output, Stage
 from streams.settings import Settings
 
-MS_PER_HOUR = 3_600_000
 METADATA_MAX_BYTES = 4_000  # Kafka's own limit for what is kept with an offset is 4,096
 
 
@@ -30,8 +30,8 @@ class TotalsProcessor:
         self._topic = settings.topics.project_totals
         self._partition = partition
         retention_ms = {
-            WindowKind.MINUTE: settings.minute_retention_hours * MS_PER_HOUR,
-            WindowKind.HOUR: settings.hour_retention_hours * MS_PER_HOUR,
+            WindowKind.MINUTE: settings.minute_retention_hours * HOUR_MS,
+            WindowKind.HOUR: settings.hour_retention_hours * HOUR_MS,
         }
         self._state = TotalsState(calendar, sources, retention_ms)
 

@@ -11,9 +11,10 @@ from typing import TypeAlias
 import msgspec
 
 from schemas.totals import ProjectTotal, TotalKey, WindowKind, decode_total
+from schemas.units import MINUTE_MS
 from streams.domain.audit_findings import Findings, Kind
 from streams.domain.audit_rule import AuditRecord
-from streams.domain.audit_windows import MINUTE_MS, AuditCalendar, AuditWindow
+from streams.domain.audit_windows import AuditCalendar, AuditWindow
 
 Sum: TypeAlias = list[int]  # [fen, donations]
 

@@ -12,8 +12,8 @@ from zoneinfo import ZoneInfo
 
 from schemas.limits import EVENT_TIME_MAX_MS
 from schemas.totals import WindowKind
+from schemas.units import MINUTE_MS
 
-MINUTE_MS = 60_000
 HOUR = 60
 DAY = 24 * HOUR
 END = (EVENT_TIME_MAX_MS + 1) // MINUTE_MS

@@ -15,6 +15,7 @@ from typing import TypeAlias
 import numpy as np
 
 from schemas import limits
+from schemas.units import HOUR_MS, MINUTE_MS
 from streams.domain import load_draws as draws
 from streams.domain.load_draws import IntArray, OrderColumns
 from streams.domain.load_malformed import FAULTS, OVERSIZED
@@ -35,8 +36,6 @@ ORDERS_MAX = 9 * 10**10
 _MALFORMED_INDEX_BASE = ORDERS_MAX  # malformed records take ids of their own, so that mended ones are new orders
 _OVERSIZED_SHARE = 1 / 500  # of the malformed: each is a megabyte
 
-_HOUR_MS = 3_600_000
-_MINUTE_MS = 60_000
 # Double 11 by minute of the hour, in orders: 8, 5, 3 and 2 times the mean in the first four, 3/4 of it in the others.
 _MEAN_PER_MINUTE = STEADY_ORDERS_PER_SECOND * DOUBLE11_TIMES * 60
 _PER_MINUTE: IntArray = np.array(
@@ -192,13 +191,13 @@ def _regular_times(plan: LoadPlan, indices: IntArray) -> IntArray:
     """Event times without the jitter: orders evenly spaced, in double11 within each minute of the hour."""
     if plan.scenario is Scenario.STEADY:
         return plan.start_ms + indices * 1_000 // STEADY_ORDERS_PER_SECOND
-    into_hour_ms = plan.start_ms % _HOUR_MS
-    minute, into_minute_ms = divmod(into_hour_ms, _MINUTE_MS)
-    skipped = int(_BEFORE_MINUTE[minute] + _PER_MINUTE[minute] * into_minute_ms // _MINUTE_MS)
+    into_hour_ms = plan.start_ms % HOUR_MS
+    minute, into_minute_ms = divmod(into_hour_ms, MINUTE_MS)
+    skipped = int(_BEFORE_MINUTE[minute] + _PER_MINUTE[minute] * into_minute_ms // MINUTE_MS)
     hours, rest = np.divmod(indices + skipped, int(_BEFORE_MINUTE[-1]))
     minutes = np.searchsorted(_BEFORE_MINUTE, rest, side="right") - 1
-    in_minute_ms = (rest - _BEFORE_MINUTE[minutes]) * _MINUTE_MS // _PER_MINUTE[minutes]
-    times: IntArray = plan.start_ms - into_hour_ms + hours * _HOUR_MS + minutes * _MINUTE_MS + in_minute_ms
+    in_minute_ms = (rest - _BEFORE_MINUTE[minutes]) * MINUTE_MS // _PER_MINUTE[minutes]
+    times: IntArray = plan.start_ms - into_hour_ms + hours * HOUR_MS + minutes * MINUTE_MS + in_minute_ms
     return times.clip(min=plan.start_ms)  # the division by which `skipped` came about rounds down
 
 

@@ -12,9 +12,10 @@ import msgspec
 from schemas import limits
 from schemas.order import OrderCompleted, decode_order
 from schemas.rejection import Reason, Refusal
+from schemas.units import MINUTE_MS
 
 # Whether an order is too far in the future is judged at last by the broker's clock; this one may be ahead by so much.
-CLOCK_MARGIN_MS = 60_000
+CLOCK_MARGIN_MS = MINUTE_MS
 # What one round holds in memory. Each round looks once through the ledger, so it must be as large as memory allows.
 ROUND_ORDERS_MAX = 100_000
 ROUND_BYTES_MAX = 64 * 1_048_576

@@ -14,9 +14,9 @@ from schemas.donation import Donation
 from schemas.order import OrderCompleted, are_plain, decode_order
 from schemas.records import LogRecord
 from schemas.rejection import Reason, Refusal
+from schemas.units import MINUTE_MS
 from streams.domain.dedupe import OrderMemory
 from streams.domain.programme import donation_fen
-from streams.domain.windows import MINUTE_MS
 
 
 @dataclass(slots=True)

@@ -26,8 +26,8 @@ from zoneinfo import ZoneInfo
 
 from schemas.limits import EVENT_TIME_MAX_MS
 from schemas.totals import WindowKind
+from schemas.units import MINUTE_MS
 
-MINUTE_MS = 60_000
 _HOUR = 60  # From here on times are whole minutes since the epoch.
 _DAY = 24 * _HOUR
 _END = (EVENT_TIME_MAX_MS + 1) // MINUTE_MS

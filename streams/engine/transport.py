@@ -15,6 +15,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from schemas.records import LogRecord
+from schemas.units import DAY_MS
 from streams.engine import connection
 from streams.engine.assignor import TopicwiseStickyAssignor
 from streams.engine.batches import RecordBatch
@@ -49,7 +50,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
             isolation_level="read_committed",
             max_partition_fetch_bytes=PARTITION_FETCH_MAX_BYTES,
             fetch_max_wait_ms=FETCH_MAX_WAIT_MS,
-            max_poll_interval_ms=24 * 3_600_000,  # progress is watched by the tasks; a fetch may wait for them
+            max_poll_interval_ms=DAY_MS,  # progress is watched by the tasks; a fetch may wait for them
             session_timeout_ms=settings.session_timeout_ms,
             heartbeat_interval_ms=settings.heartbeat_interval_ms,
             rebalance_timeout_ms=REBALANCE_TIMEOUT_MS,

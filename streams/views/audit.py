@@ -15,6 +15,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.partitioner import murmur2
 
 from schemas.totals import WindowKind
+from schemas.units import HOUR_MS
 from streams.domain.audit import AuditCounts, Need, PartitionAudit, Scope
 from streams.domain.audit_findings import Finding, Findings
 from streams.domain.audit_totals import Ledger, TotalsAudit
@@ -25,7 +26,6 @@ from streams.errors import ExitStatus, UserError
 from streams.settings import Settings
 from streams.views.audit_snapshot import RETRY_MS, PartitionCut, Snapshot, SnapshotTaker, open_uncommitted
 
-HOUR_MS = 3_600_000
 POLL_S = 0.2
 BATCH_RECORDS = 10_000  # of one log in memory at a time
 FETCH_BYTES = 1_048_576  # of one log, compressed: what is fetched ahead while a batch is worked on

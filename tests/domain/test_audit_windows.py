@@ -4,7 +4,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from schemas.limits import EVENT_TIME_MAX_MS
-from streams.domain.audit_windows import MINUTE_MS, AuditCalendar
+from schemas.units import DAY_MS, MINUTE_MS
+from streams.domain.audit_windows import AuditCalendar
 from streams.domain.windows import Calendar
 
 ZONES = (
@@ -14,7 +15,6 @@ ZONES = (
 )  # fmt: skip
 AUDITED = {zone: AuditCalendar(zone) for zone in ZONES}
 WRITTEN = {zone: Calendar(zone) for zone in ZONES}
-DAY_MS = 86_400_000
 times_ms = st.one_of(
     st.integers(0, EVENT_TIME_MAX_MS),
     st.integers(0, 2_200_000_000_000),

@@ -10,10 +10,9 @@ from hypothesis import strategies as st
 
 from schemas.limits import EVENT_TIME_MAX_MS
 from schemas.totals import WindowKind
-from streams.domain.windows import MINUTE_MS, Calendar, Window, minute_of
+from schemas.units import DAY_MS, HOUR_MS, MINUTE_MS
+from streams.domain.windows import Calendar, Window, minute_of
 
-HOUR_MS = 60 * MINUTE_MS
-DAY_MS = 24 * HOUR_MS
 ZONES = (
     "UTC",
     "Asia/Shanghai",  # summer time from 1986 to 1991
