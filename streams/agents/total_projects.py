@@ -18,6 +18,7 @@ from streams.domain.windows import Calendar
 from streams.engine.app import batches_of
 from streams.engine.runtime import Runtime
 from streams.engine.stage import Log, Outgoing, Output, Stage
+from streams.errors import ExitStatus, UserError
 from streams.settings import Settings
 
 METADATA_MAX_BYTES = 4_000  # Kafka's own limit for what is kept with an offset is 4,096
@@ -65,9 +66,18 @@ class TotalsProcessor:
     def take_output(self, position: int) -> Output:
         outcome = self._state.take_outcome()
         headers = [(POSITION_HEADER, b"%d" % position)]
-        records: list[Outgoing] = [
-            (key_of(total).encode(), encode_total(total), None, headers) for total in outcome.totals
-        ]
+        try:
+            records: list[Outgoing] = [
+                (key_of(total).encode(), encode_total(total), None, headers) for total in outcome.totals
+            ]
+        except OverflowError as error:
+            # To go on with another figure would be a lie, and to leave the project out would lose what it is given.
+            raise UserError(
+                f"{error}. Such sums come of orders with impossible amounts. The totals of {self._topic}-"
+                f"{self._partition} stand where they are; donations go on, and none is lost. To have totals again, "
+                "send the orders anew without those, with another EVERYCENT_APP_ID and EVERYCENT_TOPIC_PREFIX.",
+                ExitStatus.FAILED,
+            ) from error
         records += [(key.encode(), None, None, headers) for key in outcome.tombstones]
         metadata = self._state.watermarks.encode()
         output = Output(metadata=metadata if len(metadata) <= METADATA_MAX_BYTES else "")

@@ -181,7 +181,7 @@ class TotalsState:
             entry.changed = False
             entry.revision += 1
             if entry.fen > INT64_MAX:
-                raise OverflowError(f"the total of {name!r} in {table.window} is beyond 64 bits: {entry.fen} fen")
+                raise OverflowError(_beyond(name, table.window, entry.fen))
             window = table.window
             yield ProjectTotal(
                 name,
@@ -240,3 +240,8 @@ class TotalsState:
         end_ms = self._calendar.window_from_start(kind, start_ms).end_ms
         retention_ms = self._retention_ms.get(kind)
         return end_ms is not None and retention_ms is not None and end_ms + retention_ms <= self.watermarks.current_ms
+
+
+def _beyond(project_id: str, window: Window, fen: int) -> str:
+    place = "all time" if window.start is None else f"the {window.kind} from {window.start}"
+    return f"the total of project {project_id!r} in {place} is {fen} fen, more than 64 bits hold"
