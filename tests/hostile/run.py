@@ -74,7 +74,7 @@ async def send_hostile(settings: Settings, seed: int, bad: int, tell: Callable[[
             sent = []
             for partition in range(partitions):
                 ours = [record for record in chunk if crc32(record[0] or b"") % partitions == partition]
-                sent += await _send(producer, settings.topics.orders, partition, ours)
+                sent += await send_batches(producer, settings.topics.orders, partition, ours)
             before = figures.sent
             figures.sent += len(chunk)
             figures.sent_bytes += sum(len(value or b"") for _, value in chunk)
@@ -86,7 +86,7 @@ async def send_hostile(settings: Settings, seed: int, bad: int, tell: Callable[[
     return figures
 
 
-async def _send(
+async def send_batches(
     producer: AIOKafkaProducer, topic: str, partition: int, records: list[KeyValue]
 ) -> list[asyncio.Future[object]]:
     """As whole batches: `send` refuses a record that has neither key nor value, which Kafka does not."""

@@ -3,17 +3,21 @@
 import random
 
 import pytest
+from aiokafka import AIOKafkaProducer
 
 from schemas.order import OrderCompleted, decode_order
+from schemas.rejection import Reason
 from streams.domain.dedupe import OrderMemory
 from streams.domain.split import SplitOutcome, SplitState, split_orders
+from streams.engine.connection import client_options
+from streams.engine.reader import open_reader
 from streams.settings import Settings
 from tests.domain.orders import OrderRecord
 from tests.hostile.compare import compare, wanted
 from tests.hostile.oracle import Order, Partition
 from tests.hostile.records import SOME_DAY_MS, hostile_records
-from tests.hostile.run import run_hostile
-from tests.kafka.workers import running_workers
+from tests.hostile.run import SENDING, run_hostile, send_batches
+from tests.kafka.workers import audited, running_workers
 
 DAY_MS = 86_400_000
 
@@ -101,3 +105,21 @@ async def test_twenty_thousand_bad_records_among_good_ones_stop_a_worker_nowhere
     assert sum(figures.rejected.values()) > figures.bad  # conflicts besides, and what is too far in the future
     assert set(figures.rejected) == {"too-large", "not-json", "invalid", "too-far-in-future", "conflict"}
     assert figures.donations > 10_000
+
+
+async def test_the_largest_record_that_the_broker_takes_and_one_that_unpacks_to_32_mib_are_refused_whole(
+    topics: Settings,
+) -> None:
+    noise = random.Random(1).randbytes(2 * 1_048_576 - 200)  # can't be packed: as large as the topic's limit allows
+    bomb = b"0" * (32 * 1_048_576)  # Kafka's limit goes by what is packed
+    records = [(b"b1", ORDER), (b"b1", noise), (b"b1", bomb), (b"b1", ORDER.replace(b'"o1"', b'"o2"'))]
+    async with AIOKafkaProducer(**client_options(topics), **SENDING) as producer:
+        for future in await send_batches(producer, topics.topics.orders, 0, records):
+            await future
+    with running_workers(topics) as workers:
+        workers.start()
+        report = await audited(topics, workers)
+    assert (report.counts.accepted, report.counts.rejected) == (2, {Reason.TOO_LARGE: 2})
+    async with open_reader(topics) as log:
+        found = [record async for batch in log.read(topics.topics.rejected_orders, 0) for record in batch]
+    assert [(record.key, record.value) for record in found] == records[1:3]
