@@ -7,7 +7,9 @@ made when it is asked for, so importing this module does nothing.
 import asyncio
 import gc
 import signal
-from collections.abc import Sequence
+import sys
+from collections.abc import Awaitable, Iterator, Sequence
+from contextlib import contextmanager
 from enum import StrEnum
 from typing import Any
 
@@ -17,6 +19,7 @@ from aiokafka.errors import KafkaError
 
 from streams.agents.split_orders import add_split_agent, split_stage
 from streams.agents.total_projects import add_totals_agent, totals_stage
+from streams.engine import limits
 from streams.engine.app import create_faust_app
 from streams.engine.commit import OnStep, ignore_step
 from streams.engine.compatibility import check_versions
@@ -70,46 +73,80 @@ async def run_worker(
 ) -> ExitStatus:
     """Run a worker until SIGTERM or SIGINT, then finish the running commits and leave the group in order.
 
-    Raises UserError for what a person can mend; any other exception is a bug or a broken invariant, and the worker must
-    not go on.
+    A signal counts from the first moment, also while no broker answers. The end is watched until the event loop is
+    closed. Raises UserError for what a person can mend; any other exception is a bug or a broken invariant, and the
+    worker must not go on.
     """
-    check_versions()
-    counts = await check_topics(settings)
     stop_asked = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop_asked.set)
+    check_versions()
+    checking = asyncio.ensure_future(check_topics(settings))
+    await _wait_for_first(checking, stop_asked.wait())
+    if stop_asked.is_set():
+        logger.info("worker stopped before it started")
+        return ExitStatus.OK
+    counts = checking.result()
     app, runtime = build(settings, roles, counts.orders, counts.totals, on_step)
-    tune_garbage_collection()
     logger.info("worker starts", broker=settings.broker, app_id=settings.app_id, roles=[str(role) for role in roles])
-    watchdog = Watchdog(runtime.unfinished, settings.stall_timeout_s)
-    with serving_metrics(settings.metrics_port, runtime.standings, metrics_address):
-        watchdog.start(asyncio.get_running_loop())
+    with supervised(settings, runtime, metrics_address) as watchdog:
         try:
-            await app.start()
-            await _until_stopped(app, runtime, stop_asked)
+            await _run_until_stopped(app, runtime, stop_asked)
         except (KafkaError, OSError) as error:
             raise unreachable(settings, error) from error
         finally:
+            await _finish(runtime, watchdog, sys.exception())
             await app.stop()
-            watchdog.stop()
     logger.info("worker stopped")
     return ExitStatus.OK
 
 
-async def _until_stopped(app: faust.App, runtime: Runtime, stop_asked: asyncio.Event) -> None:
-    """Wait for a signal; raise what a task, or Faust itself, can't go on after."""
-    waiters = [
-        asyncio.ensure_future(stop_asked.wait()),
-        asyncio.ensure_future(runtime.wait_failed()),
-        asyncio.ensure_future(app.wait_until_stopped()),
-    ]
+async def _run_until_stopped(app: faust.App, runtime: Runtime, stop_asked: asyncio.Event) -> None:
+    """Start, and wait for a signal, also during the start; raise what a task, or Faust itself, can't go on after."""
+    starting = asyncio.ensure_future(app.start())  # waits for the group's first assignment, however long that takes
+    for others in ([starting], []):
+        await _wait_for_first(stop_asked.wait(), runtime.wait_failed(), app.wait_until_stopped(), *others)
+        if stop_asked.is_set():
+            return
+        if app.crash_reason is not None:
+            raise app.crash_reason
+
+
+async def _finish(runtime: Runtime, watchdog: Watchdog, error: BaseException | None) -> None:
+    """Finish the running commits; `error` is why, if not a signal. From here on the process surely ends."""
+    cause = [] if error is None else [str(error) if isinstance(error, UserError) else repr(error)]
+    status = error.exit_status if isinstance(error, UserError) else ExitStatus.FAILED
+    watchdog.end_within(
+        limits.END_TIMEOUT_S,
+        " ".join([*cause, f"The worker didn't end in order within {limits.END_TIMEOUT_S} s and was ended at once."]),
+        status,
+    )
+    await runtime.finish()
+    watchdog.end_within(
+        limits.LEAVE_TIMEOUT_S,
+        " ".join([*cause, "The worker ended without leaving its group: the broker doesn't answer."]),
+        ExitStatus.OK if error is None else status,
+    )
+
+
+async def _wait_for_first(*awaitables: Awaitable[object]) -> None:
+    """Wait until one of them ends, cancel the others, and raise what it raised."""
+    waiters = [asyncio.ensure_future(each) for each in awaitables]
     done, pending = await asyncio.wait(waiters, return_when=asyncio.FIRST_COMPLETED)
     for waiter in pending:
         waiter.cancel()
     for waiter in done:
         waiter.result()
-    if app.crash_reason is not None:
-        raise app.crash_reason
+
+
+@contextmanager
+def supervised(settings: Settings, runtime: Runtime, metrics_address: str) -> Iterator[Watchdog]:
+    """What stands beside a worker's tasks, whoever runs them: metrics, a watchdog, garbage collection that fits."""
+    tune_garbage_collection()
+    watchdog = Watchdog(runtime.unfinished, settings.stall_timeout_s)
+    watchdog.start(asyncio.get_running_loop())
+    with serving_metrics(settings.metrics_port, runtime.standings, metrics_address):
+        yield watchdog
 
 
 def tune_garbage_collection() -> None:
@@ -129,12 +166,14 @@ def create_app(metrics_address: str = ALL_INTERFACES) -> faust.App:
     app, runtime = build(settings, ALL_ROLES, counts.orders, counts.totals)
 
     @app.task
-    async def serve_until_failure() -> None:
-        with serving_metrics(settings.metrics_port, runtime.standings, metrics_address):
+    async def supervise() -> None:
+        with supervised(settings, runtime, metrics_address) as watchdog:
             try:
-                await runtime.wait_failed()
+                await _wait_for_first(runtime.wait_failed(), app.wait_until_stopped())
             except UserError as error:
                 await app.crash(error)
+            finally:
+                await _finish(runtime, watchdog, app.crash_reason)
 
     return app
 

@@ -15,7 +15,7 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 from aiokafka.structs import OffsetAndMetadata
 
-from streams.engine import connection, limits
+from streams.engine import connection
 from streams.engine.stage import Outgoing, Output
 from streams.settings import Settings
 
@@ -47,14 +47,7 @@ class Committer:
         self._group_id = settings.app_id
         self._on_step = on_step
         self._producer = AIOKafkaProducer(
-            **connection.client_options(settings),
-            transactional_id=f"{settings.app_id}-{tp.topic}-{tp.partition}",
-            transaction_timeout_ms=limits.TRANSACTION_TIMEOUT_MS,
-            compression_type="zstd",
-            max_batch_size=limits.OUTGOING_BATCH_BYTES,
-            max_request_size=limits.PRODUCER_MAX_REQUEST_BYTES,
-            request_timeout_ms=connection.REQUEST_TIMEOUT_MS,
-            metadata_max_age_ms=connection.METADATA_MAX_AGE_MS,
+            **connection.transactional_options(settings, f"{settings.app_id}-{tp.topic}-{tp.partition}")
         )
 
     async def start(self) -> None:
@@ -62,7 +55,7 @@ class Committer:
         await self._producer.start()
 
     async def stop(self) -> None:
-        await self._producer.stop()
+        await connection.stop_producer(self._producer)
 
     async def commit(self, output: Output, position: int) -> None:
         """Steps (2) to (6) for all that was folded up to `position`. Raises KafkaError; then nothing counts."""

@@ -8,17 +8,19 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import (
     GroupCoordinatorNotAvailableError,
     KafkaConnectionError,
     KafkaError,
     NotCoordinatorForGroupError,
+    ProducerClosed,
 )
 from aiokafka.helpers import create_ssl_context
 from aiokafka.structs import OffsetAndMetadata
 
+from streams.engine import limits
 from streams.errors import BrokerUnavailableError
 from streams.settings import Settings
 
@@ -45,6 +47,38 @@ def client_options(settings: Settings) -> dict[str, Any]:
         options["sasl_plain_username"] = settings.broker_sasl_username
         options["sasl_plain_password"] = settings.broker_sasl_password.get_secret_value()
     return options
+
+
+def transactional_options(settings: Settings, transactional_id: str) -> dict[str, Any]:
+    """Options of a producer that writes in transactions under an id; whoever had the id before is fenced."""
+    return {
+        **client_options(settings),
+        "transactional_id": transactional_id,
+        "transaction_timeout_ms": limits.TRANSACTION_TIMEOUT_MS,
+        "compression_type": "zstd",
+        "max_batch_size": limits.OUTGOING_BATCH_BYTES,
+        "max_request_size": limits.PRODUCER_MAX_REQUEST_BYTES,
+        "request_timeout_ms": REQUEST_TIMEOUT_MS,
+        "metadata_max_age_ms": METADATA_MAX_AGE_MS,
+    }
+
+
+async def stop_producer(producer: AIOKafkaProducer) -> None:
+    """Stop, but don't wait for ever for a broker that has gone, as aiokafka does.
+
+    What was sent by then counts only if its transaction was committed, so nothing is lost by giving up.
+    """
+    try:
+        async with asyncio.timeout(limits.PRODUCER_STOP_TIMEOUT_S):
+            await producer.stop()
+    except TimeoutError:  # `stop` leaves its parts running, and does nothing if it is called again
+        producer._message_accumulator.fail_all(ProducerClosed())  # noqa: SLF001 - somebody may wait for these
+        sending = producer._sender.sender_task  # noqa: SLF001
+        for _ in range(2):  # the first time it goes on to wait for what is on its way, which may be for ever again
+            if sending is not None:
+                sending.cancel()
+            await asyncio.sleep(0)
+        await producer.client.close()
 
 
 def unreachable(settings: Settings, error: BaseException) -> BrokerUnavailableError:

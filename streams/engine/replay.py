@@ -44,11 +44,11 @@ from schemas.rejection import decode_rejection
 from streams.domain.replay import Candidate
 from streams.engine import limits
 from streams.engine.connection import (
-    METADATA_MAX_AGE_MS,
-    REQUEST_TIMEOUT_MS,
     client_options,
     group_offsets,
     open_admin,
+    stop_producer,
+    transactional_options,
     unreachable,
 )
 from streams.engine.reader import LogReader, open_reader
@@ -58,7 +58,6 @@ from streams.settings import Settings
 # A transaction holds back the workers' reads of `orders` while it is open: it must be short.
 TRANSACTION_ORDERS_MAX = 5_000
 TRANSACTION_BYTES_MAX = 8 * 1_048_576
-STOP_TIMEOUT_S = 5
 SETTLE_POLL_S = 0.05
 SETTLE_WAIT_S = 45.0  # longer than a killed client's transaction stays open (15 s) and the broker's look for it (10 s)
 
@@ -88,16 +87,7 @@ class ReplayWriter:
         self._settings = settings
         self._topic = settings.topics.orders
         self._on_step = on_step
-        self._producer = AIOKafkaProducer(
-            **client_options(settings),
-            transactional_id=f"{settings.app_id}-replay-rejected",
-            transaction_timeout_ms=limits.TRANSACTION_TIMEOUT_MS,
-            compression_type="zstd",
-            max_batch_size=limits.OUTGOING_BATCH_BYTES,
-            max_request_size=limits.PRODUCER_MAX_REQUEST_BYTES,
-            request_timeout_ms=REQUEST_TIMEOUT_MS,
-            metadata_max_age_ms=METADATA_MAX_AGE_MS,
-        )
+        self._producer = AIOKafkaProducer(**transactional_options(settings, f"{settings.app_id}-replay-rejected"))
 
     async def start(self) -> None:
         """Step 1: fence every other replay of this deployment. Raises UserError if no broker answers."""
@@ -108,10 +98,7 @@ class ReplayWriter:
         self._on_step(ReplayStep.FENCED)
 
     async def stop(self) -> None:
-        """Stop, but not wait for ever for a broker that has gone."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(STOP_TIMEOUT_S):
-                await self._producer.stop()
+        await stop_producer(self._producer)
 
     async def send(self, candidates: Sequence[Candidate]) -> None:
         """Send all of them or none. Raises UserError; what it says may be repeated safely in any case."""
@@ -149,7 +136,8 @@ class ReplayWriter:
         except BaseException:
             # A fenced or dead producer can't abort and needn't: whoever fenced it has seen to that.
             if not producer._txn_manager.is_fatal_error():  # noqa: SLF001 - aiokafka's own context manager asks the same
-                await producer.abort_transaction()
+                with suppress(KafkaError):  # what failed first is what the person must hear of
+                    await producer.abort_transaction()
             raise
         await producer.commit_transaction()
         self._on_step(ReplayStep.COMMITTED)

@@ -46,6 +46,7 @@ class Runtime:
         self._tasks: dict[TopicPartition, PartitionTask] = {}
         self._running: dict[TopicPartition, asyncio.Task[None]] = {}
         self._generation = 0
+        self._finished = False
         self._consumer: Any = None
 
     @property
@@ -77,12 +78,14 @@ class Runtime:
         A task is kept only if this worker took part in every generation since it started: else another one may have
         owned the partition in between, and its state is old.
         """
+        if self._finished:
+            return  # the group may well give us something while we are leaving it
         self._consumer = consumer
         wanted = {TopicPartition(tp.topic, tp.partition) for tp in assigned if tp.topic in self._stages}
         took_part = generation == self._generation + 1
         self._generation = generation
         kept = wanted & self._running.keys() if took_part else set()
-        await self._drop(self._running.keys() - kept)
+        await self._drop(self._running.keys() - kept, limits.STOP_TIMEOUT_S)
         for tp in sorted(wanted - kept):
             self._start(tp)
         logger.info("assignment", generation=generation, partitions=len(wanted), kept=len(kept))
@@ -94,12 +97,15 @@ class Runtime:
         raise self._failure
 
     async def finish(self) -> None:
-        """Let every task finish its running commit, then end them all."""
-        for task in self._tasks.values():
+        """Let every task commit what it has folded, then end them all. One that hasn't folded yet ends at once."""
+        self._finished = True
+        for tp, task in self._tasks.items():
             task.stop()
+            if task.phase is not Phase.RUNNING:  # a start or a restore may take minutes, and gives nothing
+                self._running[tp].cancel()
         if self._running:
             await asyncio.wait(self._running.values(), timeout=limits.STOP_TIMEOUT_S)
-        await self._drop(list(self._running))
+        await self._drop(list(self._running), limits.ABORT_TIMEOUT_S)
 
     def _start(self, tp: TopicPartition) -> None:
         task = PartitionTask(self._settings, self._stages[tp.topic], tp.partition, self._services)
@@ -113,7 +119,7 @@ class Runtime:
         self._failure = self._failure or running.exception()
         self._failed.set()
 
-    async def _drop(self, tps: Iterable[TopicPartition]) -> None:
+    async def _drop(self, tps: Iterable[TopicPartition], timeout_s: float) -> None:
         running = []
         for tp in list(tps):
             self._tasks.pop(tp).stop()  # a cancellation may be lost in a failing abort: then the task ends by this
@@ -121,7 +127,7 @@ class Runtime:
         for task in running:
             task.cancel()
         if running:
-            await asyncio.wait(running, timeout=limits.STOP_TIMEOUT_S)
+            await asyncio.wait(running, timeout=timeout_s)
 
     def _has_backlog(self) -> bool:
         return any(task.has_waiting for task in self._tasks.values())

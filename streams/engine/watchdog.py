@@ -1,13 +1,15 @@
 """The watchdog: a worker never hangs. It ends the process, loudly, so that its supervisor starts it again.
 
 It runs in a thread of its own, so it also sees an event loop that doesn't turn. It counts its own ticks instead of
-reading a clock: a worker that was frozen together with its watchdog isn't taken for one that hung.
+reading a clock: a worker that was frozen together with its watchdog isn't taken for one that hung. It watches until the
+event loop is closed, so an end that hangs is seen too.
 """
 
 import asyncio
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping
 
 from aiokafka import TopicPartition
@@ -17,17 +19,20 @@ from streams.errors import ExitStatus
 TICK_S = 1.0
 
 Unfinished = Callable[[], Mapping[TopicPartition, object]]
-End = Callable[[str], None]
+End = Callable[[str, ExitStatus], None]
 
 
-def end_process(message: str) -> None:
+def end_process(message: str, status: ExitStatus) -> None:
     """Say why and be gone: whatever hangs may hang an orderly end too, and nothing is lost by a sudden one."""
     print(f"everycent: {message}", file=sys.stderr, flush=True)
-    os._exit(ExitStatus.FAILED)
+    os._exit(status)
 
 
 class Watchdog:
-    """Ends the process when a partition with something to do, or the event loop, stood still for `limit_ticks`."""
+    """Ends the process when a partition with something to do, or the event loop, stood still for `limit_ticks`.
+
+    Once the worker is to end, it only sees to it that it does, in the time that `end_within` gives.
+    """
 
     def __init__(self, unfinished: Unfinished, limit_ticks: int, end: End = end_process) -> None:
         self._unfinished = unfinished
@@ -35,19 +40,24 @@ class Watchdog:
         self._end = end
         self._marks: dict[TopicPartition, tuple[object, int]] = {}  # what was seen last, and for how many ticks
         self._quiet_ticks = 0  # since the loop last turned
-        self._stopped = threading.Event()
+        self._ticks = 0
+        self._deadlines: list[tuple[int, str, ExitStatus]] = []  # the tick by which the process must have ended
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Watch until `loop` is closed."""
         threading.Thread(target=self._watch, args=(loop,), name="watchdog", daemon=True).start()
 
-    def stop(self) -> None:
-        self._stopped.set()
+    def end_within(self, limit_ticks: int, message: str, status: ExitStatus) -> None:
+        """The worker is ending in order: unless it has ended in so many ticks, end it with that message and status."""
+        self._deadlines.append((self._ticks + limit_ticks, message, status))
 
     def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
-        while not self._stopped.wait(TICK_S):
-            if loop.is_closed():
+        while True:
+            time.sleep(TICK_S)
+            try:
+                loop.call_soon_threadsafe(self.loop_turned)
+            except RuntimeError:  # closed: the worker has ended
                 return
-            loop.call_soon_threadsafe(self.loop_turned)
             self.tick()
 
     def loop_turned(self) -> None:
@@ -55,17 +65,26 @@ class Watchdog:
 
     def tick(self) -> None:
         """Look once."""
+        self._ticks += 1
+        if self._deadlines:
+            deadline, message, status = min(self._deadlines)
+            if self._ticks > deadline:
+                self._end(message, status)
+            return
         self._quiet_ticks += 1
         if self._quiet_ticks > self._limit_ticks:
-            self._end(f"the event loop has not turned for {self._limit_ticks} s: ending, to be started again")
+            self._end_stalled(f"the event loop has not turned for {self._limit_ticks} s: ending, to be started again")
         seen = self._unfinished()
         self._marks = {tp: (mark, self._ticks_at(tp, mark)) for tp, mark in seen.items()}
         for tp, (mark, ticks) in self._marks.items():
             if ticks > self._limit_ticks:
-                self._end(
+                self._end_stalled(
                     f"{tp.topic}-{tp.partition} has work and made no progress for {self._limit_ticks} s ({mark}): "
                     "ending, to be started again. If it comes back, look at the broker first."
                 )
+
+    def _end_stalled(self, message: str) -> None:
+        self._end(message, ExitStatus.FAILED)
 
     def _ticks_at(self, tp: TopicPartition, mark: object) -> int:
         before, ticks = self._marks.get(tp, (None, 0))

@@ -1,8 +1,6 @@
 """A task whose partition went elsewhere ends, whatever its cancellation meets."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
 
 from aiokafka import TopicPartition
 from aiokafka.errors import ProducerFenced
@@ -10,9 +8,10 @@ from faust.types import TP
 
 from streams.engine.batches import RecordBatch
 from streams.engine.runtime import Runtime
-from streams.engine.stage import Output, Stage
+from streams.engine.stage import Stage
 from streams.engine.task import Services
 from streams.settings import Settings
+from tests.engine.parts import NoState, nothing, open_log
 
 ORDERS_0 = TopicPartition("orders", 0)
 
@@ -38,37 +37,6 @@ class FencedWriter:
             raise ProducerFenced from None
 
     async def stop(self) -> None: ...
-
-
-class NoState:
-    """A processor that keeps nothing."""
-
-    async def restore(self, *_: object) -> None:
-        return None
-
-    def fold(self, records: Sequence[object]) -> None: ...
-
-    def take_output(self, *_: object) -> Output:
-        return Output()
-
-    def fold_idle(self) -> bool:
-        return False
-
-
-class EmptyLog:
-    async def start_offset(self, *_: object) -> int:
-        return 0
-
-    async def end_offset(self, *_: object) -> int:
-        return 0
-
-
-@asynccontextmanager
-async def open_log() -> AsyncIterator[EmptyLog]:
-    yield EmptyLog()
-
-
-async def nothing(*_: object) -> None: ...
 
 
 async def test_a_dropped_task_that_is_fenced_while_it_is_cancelled_does_not_start_again() -> None:

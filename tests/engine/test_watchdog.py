@@ -1,8 +1,12 @@
 """The watchdog: a worker never hangs."""
 
+import asyncio
+import threading
+
 from aiokafka import TopicPartition
 
 from streams.engine.watchdog import Watchdog
+from streams.errors import ExitStatus
 
 ORDERS_0 = TopicPartition("orders", 0)
 ORDERS_1 = TopicPartition("orders", 1)
@@ -14,7 +18,12 @@ class Worker:
     def __init__(self, limit_ticks: int = 3) -> None:
         self.unfinished: dict[TopicPartition, object] = {}
         self.ended: list[str] = []
-        self.watchdog = Watchdog(lambda: self.unfinished, limit_ticks, self.ended.append)
+        self.statuses: list[ExitStatus] = []
+        self.watchdog = Watchdog(lambda: self.unfinished, limit_ticks, self.end)
+
+    def end(self, message: str, status: ExitStatus) -> None:
+        self.ended.append(message)
+        self.statuses.append(status)
 
     def tick(self, times: int = 1, *, loop_turns: bool = True) -> None:
         for _ in range(times):
@@ -65,3 +74,48 @@ def test_an_event_loop_that_does_not_turn_ends_the_process() -> None:
     assert worker.ended == []
     worker.tick(loop_turns=False)
     assert "event loop has not turned" in worker.ended[0]
+    assert worker.statuses == [ExitStatus.FAILED]
+
+
+def test_an_end_that_hangs_is_ended_with_its_own_message_and_status() -> None:
+    worker = Worker()
+    worker.tick(5)
+    worker.watchdog.end_within(4, "asked to end", ExitStatus.OK)
+    worker.tick(4)
+    assert worker.ended == []
+    worker.tick()
+    assert (worker.ended, worker.statuses) == (["asked to end"], [ExitStatus.OK])
+
+
+def test_of_several_limits_of_an_end_the_first_to_pass_counts() -> None:
+    worker = Worker()
+    worker.watchdog.end_within(10, "all of it", ExitStatus.FAILED)
+    worker.tick(2)
+    worker.watchdog.end_within(3, "its last part", ExitStatus.OK)
+    worker.tick(4)
+    assert worker.ended == ["its last part"]
+    worker = Worker()
+    worker.watchdog.end_within(3, "all of it", ExitStatus.FAILED)
+    worker.tick(2)
+    worker.watchdog.end_within(10, "its last part", ExitStatus.OK)
+    worker.tick(2)
+    assert worker.ended == ["all of it"]
+
+
+def test_standing_still_is_not_judged_while_the_worker_ends() -> None:
+    worker = Worker()
+    worker.watchdog.end_within(50, "asked to end", ExitStatus.OK)
+    worker.unfinished = {ORDERS_0: ("running", 7)}
+    worker.tick(20, loop_turns=False)
+    assert worker.ended == []
+
+
+async def test_it_watches_until_the_loop_is_closed() -> None:
+    loop = asyncio.new_event_loop()
+    before = threading.active_count()
+    Watchdog(dict, 10, lambda *_: None).start(loop)
+    assert threading.active_count() == before + 1
+    loop.close()
+    async with asyncio.timeout(30):
+        while threading.active_count() > before:  # noqa: ASYNC110 - a thread tells nobody
+            await asyncio.sleep(0.05)

@@ -19,6 +19,7 @@ from streams.engine.connection import client_options, open_admin
 from streams.engine.reader import open_reader
 from streams.settings import Settings
 from streams.simulation import run_simulation
+from streams.worker import COLLECT_EVERY_OBJECTS
 from tests.kafka.workers import audited, environment, load, running_workers
 
 SOME_DAY_MS = 1_605_024_000_000
@@ -106,12 +107,29 @@ async def test_sigterm_finishes_the_commit_and_leaves_the_group_at_once(topics: 
         await audited(topics, workers)
 
 
+# Faust's command takes the main thread; another one tells when a watchdog runs, and how often cycles are collected.
+FAUST_AND_ITS_GUARDS = """
+import gc, threading, time
+from faust.cli.faust import cli
+
+def tell():
+    while not any(thread.name == "watchdog" for thread in threading.enumerate()):
+        time.sleep(0.1)
+    print(f"watchdog, {gc.get_threshold()[0]}", flush=True)
+
+threading.Thread(target=tell, daemon=True).start()
+cli()
+"""
+
+
 async def test_fausts_own_command_runs_the_same_worker(topics: Settings) -> None:
     await load(topics, 5_000, seed=7)
     with running_workers(topics) as workers:
-        worker = workers.start(command=["-m", "faust", "-A", "streams.worker", "worker", "--without-web"])
+        worker = workers.start("-A", "streams.worker", "worker", "--without-web", command=["-c", FAUST_AND_ITS_GUARDS])
+        worker.wait_for(f"watchdog, {COLLECT_EVERY_OBJECTS}")
         await audited(topics, workers)
         worker.stop()
+        assert "Traceback" not in worker.text()
 
 
 async def test_workers_of_one_role_each_do_the_job_together(topics: Settings) -> None:
