@@ -10,6 +10,7 @@ ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
+NATIVE := $(wildcard streams/native/Cargo.* streams/native/src/*.rs)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check bench simulation fuzz schemas clean
@@ -27,6 +28,8 @@ check: $(STAMP)  ## lint, format, types, published schemas, compose file, direct
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@command -v cargo >/dev/null || { echo "make: no cargo here, so the extension isn't checked"; exit 0; }; \
+	  cd streams/native && cargo fmt --check && cargo clippy --quiet --all-targets -- -D warnings && cargo test --quiet
 	@$(BIN)/python -m schemas.documents --check
 	@$(BIN)/python -m pytest -q tests/test_structure.py tests/deploy
 
@@ -46,9 +49,9 @@ clean:  ## remove what these commands made, the environment included
 	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info build
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# Stale when pyproject.toml is newer: an environment is then brought up to it; it is made from nothing where it's
+# Stale when pyproject.toml or the extension's source is newer: an environment is then brought up to it; it is made from nothing where it's
 # missing, half made, or its interpreter has gone.
-$(STAMP): pyproject.toml
+$(STAMP): pyproject.toml $(NATIVE)
 	@command -v $(PYTHON) >/dev/null || { \
 	  echo "make: no $(PYTHON) here. Install Python 3.11 or newer, or name one: make PYTHON=/path/to/python3.12" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \

@@ -46,6 +46,8 @@ class Settings(BaseSettings):
     """How long a final minute stays in memory and on the topic, hours of event time."""
     hour_retention_hours: Annotated[int, Field(ge=1, le=24 * 366 * 10)] = 24 * 40
     """How long a final hour stays in memory and on the topic, hours of event time."""
+    native: bool = True
+    """Fold in the Rust extension, where it is installed; `false`: in Python, to the same bytes but slower."""
     metrics_port: Annotated[int, Field(ge=0, le=65_535)] = 9464
     """Port of the Prometheus metrics; 0: off."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"

@@ -30,6 +30,7 @@ from streams.engine.watchdog import Watchdog
 from streams.errors import ExitStatus, UserError
 from streams.logs import configure_logs
 from streams.metrics import ALL_INTERFACES, serving_metrics
+from streams.native import extension
 from streams.settings import Settings, load_settings
 
 logger = structlog.get_logger(__name__)
@@ -89,6 +90,8 @@ async def run_worker(
     counts = checking.result()
     app, runtime = build(settings, roles, counts.orders, counts.totals, on_step)
     logger.info("worker starts", broker=settings.broker, app_id=settings.app_id, roles=[str(role) for role in roles])
+    if extension is None and settings.native:
+        logger.warning("the Rust extension isn't installed: folds run in Python, to the same bytes but slower")
     with supervised(settings, runtime, metrics_address) as watchdog:
         try:
             await _run_until_stopped(app, runtime, stop_asked)

@@ -30,8 +30,10 @@ MAY_IMPORT = {
     "schemas": ("schemas",),
     **dict.fromkeys(FOUNDATION, ("schemas", "streams.errors", "streams.settings")),
     "streams.domain": ("schemas", "streams.domain"),
-    "streams.engine": ("schemas", "streams.domain", "streams.engine", *FOUNDATION),
-    "streams.agents": ("schemas", "streams.domain", "streams.engine", "streams.agents", *FOUNDATION),
+    # The rules once more, in Rust, and what stands in for them where that isn't installed: as pure as the domain.
+    "streams.native": ("schemas", "streams.domain", "streams.native"),
+    "streams.engine": ("schemas", "streams.domain", "streams.engine", "streams.native", *FOUNDATION),
+    "streams.agents": ("schemas", "streams.domain", "streams.engine", "streams.agents", "streams.native", *FOUNDATION),
     # Readers of the truth: of the engine only what reads, so that looking can't change anything.
     "streams.views": (
         *("schemas", "streams.domain", "streams.views", "streams.settings", "streams.errors"),

@@ -99,10 +99,6 @@ class OrderMemory:
         """How many ids are held: those remembered, and those forgotten that are packed and not yet dropped."""
         return len(self._recent) + len(self._small) + len(self._large)
 
-    def restore_from_ms(self, last_donated_at: int) -> int:
-        """The time of the first donation that a restore needs, given the time of the partition's last one."""
-        return max(0, (last_donated_at // self._slice_ms - SLICES) * self._slice_ms)
-
     def recall(self, order_ids: Sequence[str]) -> None:
         """Look up a batch: `known` is right for these ids until the next `recall` or `remember_many`."""
         self._pack_if_many()
@@ -207,6 +203,12 @@ class OrderMemory:
         if run.evicted_slice != self._slice:
             run.evict(self._slice, SLICES)
         run.merge(entries)
+
+
+def restore_from_ms(horizon_ms: int, last_donated_at: int) -> int:
+    """The time of the first donation that a restore needs, given the time of the partition's last one."""
+    slice_ms = horizon_ms // SLICES
+    return max(0, (last_donated_at // slice_ms - SLICES) * slice_ms)
 
 
 def _int64s(values: Iterable[int], count: int) -> Int64s:

@@ -66,8 +66,7 @@ def _split_order(state: SplitState, record: LogRecord, order: OrderCompleted, ou
     completed_at = order.completed_at
     ahead_ms = completed_at - record.timestamp
     if ahead_ms > limits.FUTURE_TOLERANCE_MS:
-        detail = f"{ahead_ms} ms ahead of its arrival; the limit is {limits.FUTURE_TOLERANCE_MS} - at `$.completed_at`"
-        outcome.refused.append((record, Refusal(Reason.TOO_FAR_IN_FUTURE, detail)))
+        outcome.refused.append((record, too_far_in_future(ahead_ms)))
         return
     donations = donations_of(order, state.next_seq, record.offset)
     print_ = fingerprint(donations)
@@ -76,8 +75,7 @@ def _split_order(state: SplitState, record: LogRecord, order: OrderCompleted, ou
         if known == print_:
             outcome.repeats += 1
         else:
-            detail = f"order {order.order_id!r} came before and would now give other donations"
-            outcome.refused.append((record, Refusal(Reason.CONFLICT, detail)))
+            outcome.refused.append((record, conflict(order.order_id)))
         return
     if not donations:
         outcome.no_pledge += 1
@@ -88,6 +86,17 @@ def _split_order(state: SplitState, record: LogRecord, order: OrderCompleted, ou
     state.next_seq += len(donations)
     outcome.donations.extend(donations)
     _add_to_sums(outcome.sums, donations, completed_at)
+
+
+def too_far_in_future(ahead_ms: int) -> Refusal:
+    """The refusal of an order that completed `ahead_ms` after it arrived."""
+    detail = f"{ahead_ms} ms ahead of its arrival; the limit is {limits.FUTURE_TOLERANCE_MS} - at `$.completed_at`"
+    return Refusal(Reason.TOO_FAR_IN_FUTURE, detail)
+
+
+def conflict(order_id: str) -> Refusal:
+    """The refusal of an order whose id is remembered with other donations."""
+    return Refusal(Reason.CONFLICT, f"order {order_id!r} came before and would now give other donations")
 
 
 def donations_of(order: OrderCompleted, first_seq: int, source_offset: int) -> list[Donation]:

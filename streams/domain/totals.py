@@ -181,7 +181,7 @@ class TotalsState:
             entry.changed = False
             entry.revision += 1
             if entry.fen > INT64_MAX:
-                raise OverflowError(_beyond(name, table.window, entry.fen))
+                raise OverflowError(beyond_64_bits(name, table.window, entry.fen))
             window = table.window
             yield ProjectTotal(
                 name,
@@ -242,6 +242,7 @@ class TotalsState:
         return end_ms is not None and retention_ms is not None and end_ms + retention_ms <= self.watermarks.current_ms
 
 
-def _beyond(project_id: str, window: Window, fen: int) -> str:
+def beyond_64_bits(project_id: str, window: Window, fen: int) -> str:
+    """What a person is told of a sum that can't be kept."""
     place = "all time" if window.start is None else f"the {window.kind} from {window.start}"
     return f"the total of project {project_id!r} in {place} is {fen} fen, more than 64 bits hold"

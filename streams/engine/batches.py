@@ -15,6 +15,7 @@ from faust.transport.utils import DefaultSchedulingStrategy
 from faust.types import TP
 
 from schemas.records import LogRecord
+from streams.engine.packed import PackedRecords
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,6 +56,8 @@ class RecordBatch:
     def since(self, position: int) -> Sequence[LogRecord]:
         """The records at or after `position`."""
         records = self.records
+        if isinstance(records, PackedRecords):
+            return records.since(position)
         if not records or records[0].offset >= position:
             return records
         return [record for record in records if record.offset >= position]

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from enum import IntEnum
+from itertools import zip_longest
 from typing import Any
 
 from aiokafka import AIOKafkaProducer, TopicPartition
@@ -78,11 +79,15 @@ class Committer:
         self._on_step(Step.COMMITTED, self._tp)
 
     async def _send(self, output: Output) -> list[asyncio.Future[Any]]:
+        outgoing = {destination: self._build_batches(records) for destination, records in output.records.items()}
+        for destination, batches in output.batches.items():
+            outgoing.setdefault(destination, []).extend(batches)
         acknowledgements = []
-        for (topic, partition), records in output.records.items():
-            for batch in self._build_batches(records):
-                future = await self._producer.send_batch(batch, topic, partition=partition)
-                acknowledgements.append(future)
+        # By turns, for a partition takes its next batch only when the last one is on its way.
+        for turn in zip_longest(*outgoing.values()):
+            for (topic, partition), batch in zip(outgoing, turn, strict=True):
+                if batch is not None:
+                    acknowledgements.append(await self._producer.send_batch(batch, topic, partition=partition))
         return acknowledgements
 
     def _build_batches(self, records: Sequence[Outgoing]) -> list[Any]:

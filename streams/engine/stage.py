@@ -5,7 +5,7 @@ One more stage means a fold, an agent file and its topics; nothing in the engine
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from aiokafka import ConsumerRecord
 
@@ -24,16 +24,19 @@ Outgoing = tuple[bytes | None, bytes | None, int | None, HeaderList]
 class Output:
     """All that one commit writes: records by destination (topic, partition), each list in the order of writing.
 
+    `batches` are finished record batches, as `streams.engine.packed.finished` gives them, likewise.
     `metadata` (up to some 4,000 bytes) is kept with the committed offset and handed to `restore` again; it may be lost
     together with the group's offsets, so nothing that a figure depends on may stand there alone.
     """
 
     records: dict[tuple[str, int], list[Outgoing]] = field(default_factory=dict)
+    batches: dict[tuple[str, int], list[Any]] = field(default_factory=dict)
     metadata: str = ""
 
     @property
     def record_count(self) -> int:
-        return sum(map(len, self.records.values()))
+        finished: int = sum(batch.record_count() for batches in self.batches.values() for batch in batches)
+        return finished + sum(map(len, self.records.values()))
 
     def add(self, topic: str, partition: int, record: Outgoing) -> None:
         self.records.setdefault((topic, partition), []).append(record)

@@ -14,11 +14,12 @@ from aiokafka.consumer.fetcher import FetchResult
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
-from schemas.records import LogRecord
 from schemas.units import DAY_MS
 from streams.engine import connection
 from streams.engine.assignor import TopicwiseStickyAssignor
 from streams.engine.batches import RecordBatch
+from streams.engine.packed import PackedRecords, as_it_is, keep_fetched_bytes
+from streams.native import extension
 from streams.settings import Settings
 
 BATCH_MAX_RECORDS = 2_048  # bounds one fold's hold of the event loop (some 30 ms) and the records in memory
@@ -30,15 +31,14 @@ REBALANCE_TIMEOUT_MS = 30_000
 Wants = Callable[[TopicPartition], bool]
 
 
-def _as_it_is(_tp: TopicPartition, record: LogRecord) -> LogRecord:
-    return record
-
-
 class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
     """Faust's consumer thread with our consumer and our way of taking what it fetched."""
 
     def _create_worker_consumer(self, transport: "Transport") -> AIOKafkaConsumer:
         settings = transport.settings
+        self._keeps_packed = settings.native and extension is not None
+        if self._keeps_packed:
+            keep_fetched_bytes()
         self._assignor = TopicwiseStickyAssignor  # what a worker holds it keeps: less to restore
         return AIOKafkaConsumer(
             **connection.client_options(settings),
@@ -117,16 +117,22 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
                 batches[TP(tp.topic, tp.partition)] = batch
         return batches, held_back
 
-    @staticmethod
-    def _take_batch(tp: TopicPartition, fetched: FetchResult) -> RecordBatch | None:
+    def _take_batch(self, tp: TopicPartition, fetched: FetchResult) -> RecordBatch | None:
         if not fetched.has_more() or not fetched.check_assignment(tp):
             return None
         unread = fetched._partition_records  # noqa: SLF001
         base_offset = unread.next_fetch_offset
-        # aiokafka would copy each record's fields into one of its own, at half the cost of fetching.
-        unread._consumer_record = _as_it_is  # noqa: SLF001
-        records = fetched.getall(BATCH_MAX_RECORDS)
-        next_offset = unread.next_fetch_offset
+        if self._keeps_packed:
+            # All of the fetch at once, as it came.
+            records = PackedRecords(tp, unread._records.data, unread._aborted_transactions, base_offset)  # noqa: SLF001
+            unread.next_fetch_offset = records.next_offset
+            fetched._update_position()  # noqa: SLF001
+            fetched._partition_records = None  # noqa: SLF001
+            next_offset = records.next_offset
+        else:
+            unread._consumer_record = as_it_is  # noqa: SLF001
+            records = fetched.getall(BATCH_MAX_RECORDS)
+            next_offset = unread.next_fetch_offset
         return None if next_offset == base_offset else RecordBatch(tp, base_offset, next_offset, records)
 
     @staticmethod

@@ -17,7 +17,7 @@ from aiokafka import TopicPartition
 
 from schemas.delta import MinuteSum, ProjectDelta, SourceWatermark, encode_delta, encode_watermark
 from schemas.units import MINUTE_MS
-from streams.agents.total_projects import TotalsProcessor
+from streams.agents.totals_processor import TotalsProcessor
 from streams.domain import load_draws as draws
 from streams.domain.load import DEFAULT_START_MS, STEADY_ORDERS_PER_SECOND, LoadPlan
 from streams.domain.windows import Calendar

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streams.domain.dedupe import SLICES, OrderMemory
+from streams.domain.dedupe import SLICES, OrderMemory, restore_from_ms
 
 SLICE_MS = 10
 HORIZON_MS = SLICES * SLICE_MS
@@ -115,7 +115,7 @@ def test_a_restart_from_the_end_of_donations_changes_no_answer(orders, edges, pi
     before = answers_of(never_stopped, cut(orders[:stop], edges))
     donations = [order for order, answer in zip(orders, before, strict=False) if answer is None]
     if donations:
-        from_ms = restored.restore_from_ms(donations[-1].completed_at)
+        from_ms = restore_from_ms(HORIZON_MS, donations[-1].completed_at)
         first = next(index for index, order in enumerate(donations) if order.completed_at >= from_ms)
         for piece in cut(donations[first:], pieces):
             restored.remember_many(*([list(column) for column in zip(*piece, strict=True)] or [[], [], []]))
@@ -207,10 +207,9 @@ def test_what_is_forgotten_leaves_memory():
 
 
 def test_a_restore_begins_with_the_oldest_donation_that_is_remembered():
-    memory = OrderMemory(HORIZON_MS)
-    assert memory.restore_from_ms(START_MS + SLICE_MS - 1) == START_MS - HORIZON_MS
-    assert memory.restore_from_ms(START_MS + SLICE_MS) == START_MS - HORIZON_MS + SLICE_MS
-    assert memory.restore_from_ms(HORIZON_MS - 1) == 0
+    assert restore_from_ms(HORIZON_MS, START_MS + SLICE_MS - 1) == START_MS - HORIZON_MS
+    assert restore_from_ms(HORIZON_MS, START_MS + SLICE_MS) == START_MS - HORIZON_MS + SLICE_MS
+    assert restore_from_ms(HORIZON_MS, HORIZON_MS - 1) == 0
 
 
 def test_a_restore_over_a_leap_of_time_remembers_nothing_from_before_it():

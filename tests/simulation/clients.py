@@ -14,8 +14,11 @@ from aiokafka import ConsumerRecord, TopicPartition
 from aiokafka.errors import InvalidProducerEpoch, ProducerFenced
 from aiokafka.structs import OffsetAndMetadata
 
+from schemas.topics import Topic
 from streams.engine import commit
+from streams.engine.packed import FinishedBatch
 from streams.engine.stage import Outgoing
+from tests.native.batches import records_of
 from tests.simulation.clock import current_process
 from tests.simulation.kafka import Cluster
 from tests.simulation.network import Line
@@ -37,6 +40,11 @@ class SimulatedBatch:
 
     def close(self) -> None:
         self._closed = True
+
+
+def _with_virtual_time(topic: str, key: bytes | None, value: bytes | None, timestamp: int, headers: Any) -> Outgoing:
+    """Donations bear their event's time; all else the time of writing, which is the wall clock's in the extension."""
+    return key, value, timestamp if topic.endswith(Topic.DONATIONS) else None, headers
 
 
 class SimulatedProducer:
@@ -74,10 +82,16 @@ class SimulatedProducer:
     def create_batch(self) -> SimulatedBatch:
         return SimulatedBatch(self._chance.randint(1, 12))
 
-    async def send_batch(self, batch: SimulatedBatch, topic: str, *, partition: int) -> "asyncio.Future[Any]":
-        assert batch._closed
+    async def send_batch(
+        self, batch: SimulatedBatch | FinishedBatch, topic: str, *, partition: int
+    ) -> "asyncio.Future[Any]":
         assert self._in_transaction
-        if not batch.records:
+        if isinstance(batch, FinishedBatch):
+            records = [_with_virtual_time(topic, *record) for record in records_of(batch)]
+        else:
+            assert batch._closed
+            records = batch.records
+        if not records:
             done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
             done.set_result(None)
             return done
@@ -85,7 +99,7 @@ class SimulatedProducer:
         epoch, serial = self._epoch, self._serial
         self._sent = True
         answer, arrives_s = self._line.send(
-            lambda: self._cluster.produce(self._name, epoch, serial, tp, batch.records),
+            lambda: self._cluster.produce(self._name, epoch, serial, tp, records),
             self._arrivals_s.get(tp, 0.0),
         )
         self._arrivals_s[tp] = arrives_s

@@ -11,12 +11,13 @@ from typing import Any
 from aiokafka.errors import KafkaError, ProducerFenced
 from aiokafka.structs import OffsetAndMetadata
 
-import streams.agents.split_orders
+import streams.agents.split_processor
 import streams.domain.dedupe
 import streams.domain.split
+import tests.simulation.world
 from schemas import limits
-from streams.agents.split_orders import SplitProcessor
-from streams.agents.total_projects import TotalsProcessor
+from streams.agents.split_processor import SplitProcessor
+from streams.agents.totals_processor import TotalsProcessor
 from streams.domain.totals import TotalsState
 from streams.engine.batches import RecordBatch
 from streams.engine.commit import Committer
@@ -36,7 +37,7 @@ def mutant(make: Callable[[], list[Patch]]) -> Callable[[], list[Patch]]:
 @contextmanager
 def broken_by(name: str) -> Iterator[None]:
     """Within, the mutant's changes are made."""
-    patches = MUTANTS[name]()
+    patches = [*MUTANTS[name](), (tests.simulation.world, "NATIVE_SHARE", 0.0)]  # they break the rules in Python
     before = [(owner, attribute, getattr(owner, attribute)) for owner, attribute, _ in patches]
     try:
         for owner, attribute, value in patches:
@@ -198,8 +199,8 @@ def the_groups_offset_alone_says_where_to_go_on() -> list[Patch]:
 
 @mutant
 def the_position_of_refused_orders_is_forgotten() -> list[Patch]:
-    real = streams.agents.split_orders.decode_rejection
-    return [(streams.agents.split_orders, "decode_rejection", lambda found: real(found)._replace(source_offset=-1))]
+    real = streams.agents.split_processor.decode_rejection
+    return [(streams.agents.split_processor, "decode_rejection", lambda found: real(found)._replace(source_offset=-1))]
 
 
 @mutant
@@ -215,19 +216,19 @@ def the_position_of_totals_is_forgotten() -> list[Patch]:
 
 @mutant
 def order_ids_are_not_restored() -> list[Patch]:
-    async def restore_memory(self: SplitProcessor, log: Any, last: Any) -> None:
-        """Forget."""
+    async def restore_state(self: SplitProcessor, next_seq: int, tail: Any) -> None:
+        self._state.next_seq = next_seq
 
-    return [(SplitProcessor, "_restore_memory", restore_memory)]
+    return [(SplitProcessor, "_restore_state", restore_state)]
 
 
 @mutant
 def order_ids_of_half_the_horizon_are_restored() -> list[Patch]:
     return [
         (
-            streams.domain.dedupe.OrderMemory,
+            streams.agents.split_processor,
             "restore_from_ms",
-            lambda self, last: max(0, (last // self._slice_ms - 12) * self._slice_ms),
+            lambda horizon_ms, last: max(0, (last // (horizon_ms // 24) - 12) * (horizon_ms // 24)),
         )
     ]
 

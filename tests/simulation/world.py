@@ -23,6 +23,7 @@ from tests.simulation.worker import WorkerProcess
 WALL_START_MS = 1_763_900_000_000  # some moment of 2025
 CALM_LIMIT_S = 240.0  # so long after the last fault all must have come out
 CALM_STEP_S = 1.0
+NATIVE_SHARE = 0.5  # of the runs fold in the extension, the others in Python
 AFTERTHOUGHT_S = 12.0  # and so long after that nothing more may come
 
 
@@ -37,7 +38,8 @@ class World:
         self.loop = VirtualLoop()
         self.faults, self._weights = draw_faults(chance)
         self.weather = Weather(trouble=chance.choice((0.0, 0.0, 0.01, 0.05)), slow=chance.choice((0.0, 0.0, 0.05)))
-        self.settings = self._draw_settings(chance)
+        native = self.chance_of("native").random() < NATIVE_SHARE
+        self.settings = self._draw_settings(chance).model_copy(update={"native": native})
         self._sources, self._targets = chance.choice((1, 2, 3)), chance.choice((1, 2))
         self.stages = [split_stage(self.settings, self._targets), totals_stage(self.settings, self._sources)]
         self.cluster = Cluster(self.loop, WALL_START_MS, self.chance_of("cluster"))

@@ -1,0 +1,71 @@
+"""One partition of `orders`, folded by the Rust extension: the same bytes as `SplitProcessor`, several times faster.
+
+Python is asked only about what isn't a plain order, so every refusal is worded in one place.
+"""
+
+import time
+from collections.abc import AsyncIterator, Sequence
+
+from aiokafka import ConsumerRecord
+from aiokafka.errors import CorruptRecordException
+
+from schemas.order import decode_order
+from schemas.records import LogRecord
+from streams.agents.split_processor import SplitPartition
+from streams.domain.split import conflict, too_far_in_future
+from streams.engine import limits
+from streams.engine.packed import PackedRecords, finished
+from streams.engine.stage import Output
+from streams.native import extension
+from streams.settings import Settings
+
+
+class NativeSplitProcessor(SplitPartition):
+    """The same as `SplitProcessor`, from packed records to finished batches."""
+
+    def __init__(self, settings: Settings, partition: int, totals_partitions: int) -> None:
+        super().__init__(settings, partition, totals_partitions)
+        self._splitter = extension.Splitter(
+            self._horizon_ms,
+            limits.OUTGOING_BATCH_BYTES,
+            limits.ZSTD_LEVEL,
+            decode_order,
+            too_far_in_future,
+            conflict,
+        )
+
+    async def _restore_state(self, next_seq: int, tail: AsyncIterator[Sequence[ConsumerRecord]]) -> None:
+        async for batch in tail:
+            for record in batch:
+                self._splitter.restore_record(record.value)
+        self._splitter.finish_restore(next_seq)
+
+    def fold(self, records: Sequence[LogRecord]) -> None:
+        self._idle = False
+        fold_natively(self._splitter, records)
+
+    def take_output(self, position: int) -> Output:  # noqa: ARG002 - each donation carries its own source offset
+        splitter, topics = self._splitter, self._topics
+        output = Output()
+        if donations := splitter.take_donations():
+            output.batches[topics.donations, self._partition] = finished(donations)
+        if refused := splitter.take_refused():
+            output.records[topics.rejected_orders, self._partition] = [self._rejected(*each) for each in refused]
+        mark, tell_all = self._mark(splitter.clock_ms)
+        now_ms = time.time_ns() // 1_000_000
+        deltas = splitter.take_deltas(self._totals_partitions, now_ms, mark, tell_all, self._find_partition)
+        for partition, batches in deltas:
+            output.batches[topics.project_deltas, partition] = finished(batches)
+        return output
+
+
+def fold_natively(folder: "extension.Splitter | extension.Totals", records: Sequence[LogRecord]) -> None:
+    """Fold `records` in the extension, packed where they are. Raises CorruptRecordException for damaged bytes."""
+    if isinstance(records, PackedRecords) and records.readable:
+        try:
+            folder.fold(records.data, records.aborted, records.position)
+        except extension.CorruptRecordsError as error:
+            raise CorruptRecordException(str(error)) from error
+    else:
+        for record in records:
+            folder.fold_record(record.offset, record.timestamp, record.key, record.value)

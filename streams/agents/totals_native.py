@@ -1,0 +1,78 @@
+"""One partition of `project-deltas`, folded by the Rust extension: the same bytes out as `TotalsProcessor`."""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from schemas.delta import decode_watermark
+from schemas.records import LogRecord
+from schemas.totals import POSITION_HEADER, WindowKind
+from streams.agents.split_native import fold_natively
+from streams.agents.totals_processor import TotalsPartition
+from streams.domain.totals import beyond_64_bits
+from streams.domain.watermark import Watermarks
+from streams.domain.windows import Calendar
+from streams.engine import limits
+from streams.engine.packed import finished
+from streams.engine.stage import Log, Output
+from streams.native import extension
+from streams.settings import Settings
+
+KINDS = tuple(WindowKind)
+
+
+class NativeTotalsProcessor(TotalsPartition):
+    """The same as `TotalsProcessor`, from packed records to finished batches. The calendar and watermarks are its."""
+
+    def __init__(self, settings: Settings, partition: int, calendar: Calendar, sources: int) -> None:
+        super().__init__(settings, partition)
+        self._calendar = calendar
+        self._watermarks = Watermarks(sources)
+        self._totals = extension.Totals(
+            limits.OUTGOING_BATCH_BYTES,
+            limits.ZSTD_LEVEL,
+            [self._retention_ms.get(kind) for kind in KINDS],
+            calendar.windows_at,
+            lambda kind, start_ms: calendar.window_from_start(WindowKind(kind), start_ms),
+            self._advance,
+        )
+
+    async def restore(self, log: Log, metadata: str) -> int | None:
+        """Read the newest total of every key, and the sources' watermarks from the offset's metadata."""
+        position: int | None = None
+        totals = self._totals
+        async for batch in log.read(self._topic, self._partition):
+            for record in batch:
+                totals.restore_record(record.key, record.value)
+            position = max(position or 0, int(dict(batch[-1].headers)[POSITION_HEADER]))
+        self._watermarks.raise_to(totals.watermark_ms)
+        self._watermarks.restore(metadata)
+        totals.finish_restore(self._watermarks.current_ms)
+        return position
+
+    def fold(self, records: Sequence[LogRecord]) -> None:
+        with self._within_64_bits():
+            fold_natively(self._totals, records)
+
+    def take_output(self, position: int) -> Output:
+        output = Output(metadata=self._metadata(self._watermarks))
+        with self._within_64_bits():
+            batches = self._totals.take_totals(time.time_ns() // 1_000_000, position)
+        if batches:
+            output.batches[self._topic, self._partition] = finished(batches)
+        return output
+
+    def _advance(self, value: bytes) -> int | None:
+        """Take in a source's watermark; the common one, if it rose."""
+        mark = decode_watermark(value)
+        rose = self._watermarks.advance(mark.source, mark.watermark_ms, idle=mark.idle)
+        return self._watermarks.current_ms if rose else None
+
+    @contextmanager
+    def _within_64_bits(self) -> Iterator[None]:
+        try:
+            yield
+        except OverflowError as error:
+            project_id, kind, start_ms, fen = error.args
+            window = self._calendar.window_from_start(KINDS[kind], start_ms)
+            self._refuse(beyond_64_bits(project_id, window, fen), error)

@@ -1,0 +1,96 @@
+"""One partition of `project-deltas`: what `totals` restores, folds and writes. In Python, the extension's reference.
+
+Its state stands in `project-totals`; each total carries the input offset that it is good up to. What the sources'
+watermarks were is kept with the committed offset; should that be lost, the sources tell it again when they start.
+"""
+
+from collections.abc import Sequence
+from typing import NoReturn
+
+from schemas.delta import decode_delta, decode_watermark
+from schemas.records import LogRecord
+from schemas.totals import POSITION_HEADER, WindowKind, decode_total, decode_total_key, encode_total, key_of
+from schemas.units import HOUR_MS
+from streams.domain.totals import TotalsState
+from streams.domain.watermark import Watermarks
+from streams.domain.windows import Calendar
+from streams.engine.stage import Log, Outgoing, Output
+from streams.errors import ExitStatus, UserError
+from streams.settings import Settings
+
+METADATA_MAX_BYTES = 4_000  # Kafka's own limit for what is kept with an offset is 4,096
+
+
+class TotalsPartition:
+    """What both ways to fold have in common: retention, what goes with the offset, and the end of 64 bits."""
+
+    def __init__(self, settings: Settings, partition: int) -> None:
+        self._topic = settings.topics.project_totals
+        self._partition = partition
+        self._retention_ms = {
+            WindowKind.MINUTE: settings.minute_retention_hours * HOUR_MS,
+            WindowKind.HOUR: settings.hour_retention_hours * HOUR_MS,
+        }
+
+    def fold_idle(self) -> bool:
+        return False
+
+    def _metadata(self, watermarks: Watermarks) -> str:
+        text = watermarks.encode()
+        return text if len(text) <= METADATA_MAX_BYTES else ""
+
+    def _refuse(self, what: str, error: OverflowError) -> NoReturn:
+        """To go on with another figure would be a lie, and to leave the project out would lose what it is given."""
+        raise UserError(
+            f"{what}. Such sums come of orders with impossible amounts. The totals of {self._topic}-"
+            f"{self._partition} stand where they are; donations go on, and none is lost. To have totals again, "
+            "send the orders anew without those, with another EVERYCENT_APP_ID and EVERYCENT_TOPIC_PREFIX.",
+            ExitStatus.FAILED,
+        ) from error
+
+
+class TotalsProcessor(TotalsPartition):
+    """The reference."""
+
+    def __init__(self, settings: Settings, partition: int, calendar: Calendar, sources: int) -> None:
+        super().__init__(settings, partition)
+        self._state = TotalsState(calendar, sources, self._retention_ms)
+
+    async def restore(self, log: Log, metadata: str) -> int | None:
+        """Read the newest total of every key, and the sources' watermarks from the offset's metadata."""
+        position: int | None = None
+        state = self._state
+        async for batch in log.read(self._topic, self._partition):
+            for record in batch:
+                if record.value is None:
+                    state.forget(decode_total_key(record.key))
+                else:
+                    state.restore(decode_total(record.value))
+            position = max(position or 0, int(dict(batch[-1].headers)[POSITION_HEADER]))
+        state.watermarks.restore(metadata)
+        state.finish_restore()
+        return position
+
+    def fold(self, records: Sequence[LogRecord]) -> None:
+        state = self._state
+        for record in records:
+            value = record.value or b""
+            if record.key is None:
+                state.advance(decode_watermark(value))
+            else:
+                state.add_delta(record.key.decode(), decode_delta(value))
+
+    def take_output(self, position: int) -> Output:
+        outcome = self._state.take_outcome()
+        headers = [(POSITION_HEADER, b"%d" % position)]
+        try:
+            records: list[Outgoing] = [
+                (key_of(total).encode(), encode_total(total), None, headers) for total in outcome.totals
+            ]
+        except OverflowError as error:
+            self._refuse(str(error), error)
+        records += [(key.encode(), None, None, headers) for key in outcome.tombstones]
+        output = Output(metadata=self._metadata(self._state.watermarks))
+        if records:
+            output.records[self._topic, self._partition] = records
+        return output

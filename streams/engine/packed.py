@@ -1,0 +1,113 @@
+"""Record batches as bytes, in and out: what a fetch brought, kept packed, and what a fold has finished, to be sent.
+
+These are our seams in aiokafka's fetcher and producer. Only the Rust extension reads and writes such bytes; whoever
+iterates over `PackedRecords` gets single records, unpacked by aiokafka.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, overload
+
+from aiokafka import TopicPartition
+from aiokafka.consumer import fetcher
+from aiokafka.consumer.fetcher import READ_COMMITTED, PartitionRecords
+from aiokafka.errors import CorruptRecordException
+from aiokafka.record.memory_records import MemoryRecords
+
+from schemas.records import LogRecord
+from streams.native import extension
+
+Aborted = Sequence[tuple[int, int]]  # producers whose transaction was aborted, and the offset at which it began
+
+
+class KeptRecords(MemoryRecords):  # type: ignore[misc]
+    """aiokafka's reader of a fetch's bytes, with the bytes themselves."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self.data = data
+
+
+def keep_fetched_bytes() -> None:
+    """Have aiokafka's consumers of this process keep what they fetch; for everyone else it stays as it was."""
+    fetcher.MemoryRecords = KeptRecords
+
+
+def as_it_is(_tp: TopicPartition, record: LogRecord) -> LogRecord:
+    """In place of aiokafka's copy of each record's fields, which costs half as much as fetching."""
+    return record
+
+
+class PackedRecords(Sequence[LogRecord]):
+    """The committed records of a fetched run from `position` on; how many they are is known but for aborted ones.
+
+    `readable` says whether the extension can fold them: it reads the formats and codecs that today's clients write.
+    Raises CorruptRecordException where the bytes are no record batches.
+    """
+
+    __slots__ = ("_count", "_tp", "_unpacked", "aborted", "data", "next_offset", "position", "readable")
+
+    def __init__(self, tp: TopicPartition, data: bytes, aborted: Aborted, position: int) -> None:
+        try:
+            self.next_offset, self._count, self.readable = extension.outline(data, aborted, position)
+        except extension.CorruptRecordsError as error:
+            raise CorruptRecordException(f"{error} - {tp}") from error
+        self.data, self.aborted, self.position = data, aborted, position
+        self._tp = tp
+        self._unpacked: list[LogRecord] | None = None
+
+    def since(self, position: int) -> "PackedRecords":
+        """The records at or after `position`."""
+        return self if position <= self.position else PackedRecords(self._tp, self.data, self.aborted, position)
+
+    def __len__(self) -> int:
+        return self._count if self._unpacked is None else len(self._unpacked)
+
+    def __iter__(self) -> Iterator[LogRecord]:
+        return iter(self._unpack())
+
+    @overload
+    def __getitem__(self, index: int) -> LogRecord: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[LogRecord]: ...
+    def __getitem__(self, index: int | slice) -> LogRecord | Sequence[LogRecord]:
+        return self._unpack()[index]
+
+    def _unpack(self) -> list[LogRecord]:
+        if self._unpacked is None:
+            records = PartitionRecords(
+                self._tp, MemoryRecords(self.data), self.aborted, self.position, None, None, True, READ_COMMITTED
+            )
+            records._consumer_record = as_it_is  # noqa: SLF001 - the seam that this module is
+            self._unpacked = list(records)
+        return self._unpacked
+
+
+class FinishedBatch:
+    """A finished record batch where aiokafka's producer expects a builder; it only wants its producer's stamp."""
+
+    def __init__(self, data: bytes, records: int) -> None:
+        self._data = data
+        self._records = records
+
+    def _set_producer_state(self, producer_id: int, producer_epoch: int, base_sequence: int) -> None:
+        self._data = extension.stamp(self._data, producer_id, producer_epoch, base_sequence)
+
+    def _build(self) -> bytes:
+        return self._data
+
+    def record_count(self) -> int:
+        return self._records
+
+    def size(self) -> int:
+        return len(self._data)
+
+    def close(self) -> None:
+        """It is closed."""
+
+    def closed(self) -> bool:
+        return True
+
+
+def finished(batches: Sequence[tuple[bytes, int]]) -> list[Any]:
+    """The batches that a fold has finished, as aiokafka's producer sends them."""
+    return [FinishedBatch(data, records) for data, records in batches]

@@ -1,0 +1,13 @@
+"""The hot path in Rust, where it could be built: from fetched bytes to finished record batches.
+
+`extension` is that module, or None: then the same is done in Python (`streams/domain`), which is the reference. What
+goes over the wire is the same to the byte either way, and so is what a restart makes of it, so a deployment may mix
+workers with and without it.
+"""
+
+try:
+    from streams.native import _everycent as extension
+except ImportError:  # no Rust toolchain where it was installed
+    extension = None  # type: ignore[assignment]
+
+__all__ = ["extension"]

@@ -1,0 +1,55 @@
+//! everycent's hot path: from what a fetch brought to the record batches that a commit sends.
+//!
+//! The rules stand in `streams/domain`, in Python, and are the reference: tests hold this to them byte by byte. Nothing
+//! in here knows a clock, a broker or a setting, and nothing survives a crash.
+
+use pyo3::prelude::*;
+
+mod fault;
+mod judged;
+mod ledger;
+mod memory;
+mod order;
+mod reader;
+mod split;
+mod text;
+mod totals;
+mod varint;
+mod windows;
+mod writer;
+
+#[pymodule]
+mod _everycent {
+    use pyo3::exceptions::PyValueError;
+    use pyo3::prelude::*;
+    use pyo3::types::PyBytes;
+
+    #[pymodule_export]
+    use crate::fault::CorruptRecordsError;
+    #[pymodule_export]
+    use crate::split::Splitter;
+    #[pymodule_export]
+    use crate::totals::Totals;
+
+    /// What a fetch holds from `position` on, told by its headers: the offset behind it, how many committed records at
+    /// the most, and whether a fold can read it. Raises CorruptRecordsError.
+    #[pyfunction]
+    fn outline(data: &[u8], aborted: crate::reader::Aborted, position: i64) -> PyResult<(i64, i64, bool)> {
+        let outline = crate::reader::outline(data, aborted, position)?;
+        Ok((outline.next_offset, outline.records, outline.readable))
+    }
+
+    /// A finished batch with its producer and sequence number written in. Raises ValueError if it is no batch.
+    #[pyfunction]
+    fn stamp<'py>(
+        py: Python<'py>,
+        batch: &[u8],
+        producer_id: i64,
+        producer_epoch: i16,
+        base_sequence: i32,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        crate::writer::stamp(batch, producer_id, producer_epoch, base_sequence)
+            .map(|stamped| PyBytes::new(py, &stamped))
+            .ok_or_else(|| PyValueError::new_err("not a record batch"))
+    }
+}

@@ -1,0 +1,199 @@
+//! The memory of order ids by which repeats are told: `domain/dedupe.py` has the rule, and is the reference.
+//!
+//! An entry takes 20 bytes: 96 bits of a keyed hash in place of the id, the low 8 bits of the slice of time in which it
+//! was remembered, and 56 bits of the fingerprint of its donations. The odds that one of ten billion look-ups takes an
+//! id for another one of ten million remembered are 1 in 10^12. The hash is SipHash, keyed anew in each process, so
+//! nobody can choose ids that collide.
+//!
+//! Entries lie in open addressing, in shards that grow by an eighth, so that a table of any size is 80% to 90% full and
+//! never wants a second copy of itself. What is forgotten is dropped when its shard is full, before it grows.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::OnceLock;
+
+use siphasher::sip128::{Hasher128, SipHasher13};
+
+const SLICES: i64 = 24;
+const SHARD_BITS: u32 = 6;
+const SHARD_MIN: usize = 16;
+// An entry knows its slice modulo 256: none may become that old. The clock moves by SLICES at most (further, and all is
+// forgotten), so sweeping when this many slices have passed leaves room.
+const SWEEP_AFTER_SLICES: i64 = 192;
+const FINGERPRINT_BITS: u32 = 56;
+
+/// 96 bits of an id's hash.
+#[derive(Clone, Copy)]
+pub struct IdHash {
+    high: u64, // never 0, which marks an empty place
+    low: u32,
+}
+
+/// The order ids of one partition within the horizon, each with the fingerprint of its donations.
+pub struct OrderMemory {
+    /// The highest time of the orders remembered, ms.
+    pub clock_ms: i64,
+    slice_ms: i64,
+    slice: i64,
+    swept_slice: i64,
+    next_slice_ms: i64,
+    shards: Vec<Shard>,
+}
+
+#[derive(Default)]
+struct Shard {
+    high: Vec<u64>,
+    low: Vec<u64>,  // 32 bits of the hash, 24 of the fingerprint, 8 of the slice
+    rest: Vec<u32>, // 32 of the fingerprint
+    held: usize,
+}
+
+impl OrderMemory {
+    pub fn new(horizon_ms: i64) -> Self {
+        let slice_ms = horizon_ms / SLICES;
+        let shards = (0..1 << SHARD_BITS).map(|_| Shard::default()).collect();
+        Self { clock_ms: 0, slice_ms, slice: 0, swept_slice: 0, next_slice_ms: slice_ms, shards }
+    }
+
+    /// How many ids are held, those forgotten but not yet dropped among them.
+    pub fn len(&self) -> usize {
+        self.shards.iter().map(|shard| shard.held).sum()
+    }
+
+    /// The fingerprint of an order whose id is remembered now.
+    pub fn known(&self, id: IdHash) -> Option<u64> {
+        let shard = &self.shards[shard_of(id)];
+        let at = shard.find(id)?;
+        (self.age(shard.low[at]) <= SLICES).then(|| (shard.low[at] >> 8 & 0xff_ffff) << 32 | u64::from(shard.rest[at]))
+    }
+
+    /// Remember an accepted order that donated and isn't known. Advances the clock.
+    pub fn remember(&mut self, id: IdHash, fingerprint: u64, completed_at: i64) {
+        if completed_at > self.clock_ms {
+            self.clock_ms = completed_at;
+            if completed_at >= self.next_slice_ms {
+                self.enter_slice(completed_at / self.slice_ms);
+            }
+        }
+        let low = u64::from(id.low) << 32 | (fingerprint >> 32 & 0xff_ffff) << 8 | (self.slice & 0xff) as u64;
+        let slice = self.slice;
+        let shard = &mut self.shards[shard_of(id)];
+        if let Some(at) = shard.find(id) {
+            shard.low[at] = low; // it was forgotten
+            shard.rest[at] = fingerprint as u32;
+            return;
+        }
+        if shard.is_full() {
+            shard.make_room(slice);
+        }
+        shard.put(id.high, low, fingerprint as u32);
+    }
+
+    fn age(&self, low: u64) -> i64 {
+        age(low, self.slice)
+    }
+
+    fn enter_slice(&mut self, entered: i64) {
+        if entered - self.slice > SLICES {
+            self.shards.iter_mut().for_each(|shard| *shard = Shard::default());
+            self.swept_slice = entered;
+        } else if entered - self.swept_slice > SWEEP_AFTER_SLICES {
+            self.shards.iter_mut().for_each(|shard| shard.rebuild(entered, shard.high.len()));
+            self.swept_slice = entered;
+        }
+        self.slice = entered;
+        self.next_slice_ms = (entered + 1) * self.slice_ms;
+    }
+}
+
+impl Shard {
+    fn is_full(&self) -> bool {
+        (self.held + 1) * 10 > self.high.len() * 9
+    }
+
+    fn home(&self, high: u64) -> usize {
+        ((u128::from(high << SHARD_BITS) * self.high.len() as u128) >> 64) as usize
+    }
+
+    fn find(&self, id: IdHash) -> Option<usize> {
+        let size = self.high.len();
+        if size == 0 {
+            return None;
+        }
+        let mut at = self.home(id.high);
+        loop {
+            let held = self.high[at];
+            if held == 0 {
+                return None;
+            }
+            if held == id.high && (self.low[at] >> 32) as u32 == id.low {
+                return Some(at);
+            }
+            at = if at + 1 == size { 0 } else { at + 1 };
+        }
+    }
+
+    fn put(&mut self, high: u64, low: u64, rest: u32) {
+        let size = self.high.len();
+        let mut at = self.home(high);
+        while self.high[at] != 0 {
+            at = if at + 1 == size { 0 } else { at + 1 };
+        }
+        (self.high[at], self.low[at], self.rest[at]) = (high, low, rest);
+        self.held += 1;
+    }
+
+    /// Drop what is forgotten; grow if that isn't enough.
+    fn make_room(&mut self, slice: i64) {
+        let live = (0..self.high.len()).filter(|&at| self.high[at] != 0 && age(self.low[at], slice) <= SLICES).count();
+        let size = self.high.len();
+        let wanted = if live * 10 > size * 8 { size + size / 8 } else { size };
+        self.rebuild(slice, wanted.max(SHARD_MIN));
+    }
+
+    fn rebuild(&mut self, slice: i64, size: usize) {
+        let old =
+            std::mem::replace(self, Self { high: vec![0; size], low: vec![0; size], rest: vec![0; size], held: 0 });
+        for at in 0..old.high.len() {
+            if old.high[at] != 0 && age(old.low[at], slice) <= SLICES {
+                self.put(old.high[at], old.low[at], old.rest[at]);
+            }
+        }
+    }
+}
+
+/// How many slices ago an entry was remembered.
+fn age(low: u64, slice: i64) -> i64 {
+    (slice - (low & 0xff) as i64) & 0xff
+}
+
+fn shard_of(id: IdHash) -> usize {
+    (id.high >> (64 - SHARD_BITS)) as usize
+}
+
+/// The hash of an order's id.
+pub fn hash_id(order_id: &str) -> IdHash {
+    let hash = keyed(order_id.as_bytes());
+    IdHash { high: hash.0.max(1), low: hash.1 as u32 }
+}
+
+/// 56 bits of all that the donations of an order say, never 0.
+pub fn fingerprint(said: &[u8]) -> u64 {
+    (keyed(said).0 >> (64 - FINGERPRINT_BITS)).max(1)
+}
+
+fn keyed(bytes: &[u8]) -> (u64, u64) {
+    static KEYS: OnceLock<(u64, u64)> = OnceLock::new();
+    let &(first, second) = KEYS.get_or_init(|| {
+        let chance = RandomState::new(); // keyed by the system's randomness
+        let key = |of: u64| {
+            let mut hasher = chance.build_hasher();
+            hasher.write_u64(of);
+            hasher.finish()
+        };
+        (key(1), key(2))
+    });
+    let mut hasher = SipHasher13::new_with_keys(first, second);
+    hasher.write(bytes);
+    let hash = hasher.finish128();
+    (hash.h1, hash.h2)
+}
