@@ -23,6 +23,8 @@ from streams.settings import Settings
 class NativeSplitProcessor(SplitPartition):
     """The same as `SplitProcessor`, from packed records to finished batches."""
 
+    commit_max_records = limits.COMMIT_MAX_RECORDS_PACKED
+
     def __init__(self, settings: Settings, partition: int, totals_partitions: int) -> None:
         super().__init__(settings, partition, totals_partitions)
         self._splitter = extension.Splitter(

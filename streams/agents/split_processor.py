@@ -15,6 +15,7 @@ from schemas.rejection import Refusal, Rejection, decode_rejection, encode_rejec
 from schemas.units import HOUR_MS, MINUTE_MS
 from streams.domain.dedupe import OrderMemory, restore_from_ms
 from streams.domain.split import SplitOutcome, SplitState, restore_orders, split_orders
+from streams.engine import limits
 from streams.engine.stage import NO_HEADERS, Log, Outgoing, Output
 from streams.settings import Settings
 
@@ -88,6 +89,8 @@ class SplitPartition:
 
 class SplitProcessor(SplitPartition):
     """The reference."""
+
+    commit_max_records = limits.COMMIT_MAX_RECORDS
 
     def __init__(self, settings: Settings, partition: int, totals_partitions: int) -> None:
         super().__init__(settings, partition, totals_partitions)

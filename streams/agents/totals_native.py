@@ -24,6 +24,8 @@ KINDS = tuple(WindowKind)
 class NativeTotalsProcessor(TotalsPartition):
     """The same as `TotalsProcessor`, from packed records to finished batches. The calendar and watermarks are its."""
 
+    commit_max_records = limits.COMMIT_MAX_RECORDS_PACKED
+
     def __init__(self, settings: Settings, partition: int, calendar: Calendar, sources: int) -> None:
         super().__init__(settings, partition)
         self._calendar = calendar

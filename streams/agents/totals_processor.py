@@ -14,6 +14,7 @@ from schemas.units import HOUR_MS
 from streams.domain.totals import TotalsState
 from streams.domain.watermark import Watermarks
 from streams.domain.windows import Calendar
+from streams.engine import limits
 from streams.engine.stage import Log, Outgoing, Output
 from streams.errors import ExitStatus, UserError
 from streams.settings import Settings
@@ -51,6 +52,8 @@ class TotalsPartition:
 
 class TotalsProcessor(TotalsPartition):
     """The reference."""
+
+    commit_max_records = limits.COMMIT_MAX_RECORDS
 
     def __init__(self, settings: Settings, partition: int, calendar: Calendar, sources: int) -> None:
         super().__init__(settings, partition)

@@ -57,6 +57,9 @@ class Log(Protocol):
 class Processor(Protocol):
     """One partition's state and rules. The engine calls it from one task; after any failure it makes a new one."""
 
+    commit_max_records: int
+    """How many records of the input may wait in it for one commit."""
+
     async def restore(self, log: Log, metadata: str) -> int | None:
         """Read the state back from the output topics; the input position that it is good up to, None where unknown."""
 

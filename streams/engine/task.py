@@ -205,7 +205,7 @@ class PartitionTask:
             else:
                 idle = False
                 started = loop.time()
-                while folded < limits.COMMIT_MAX_RECORDS and not self._stop_asked.is_set():
+                while folded < processor.commit_max_records and not self._stop_asked.is_set():
                     deadline = started + interval_s * (limits.COMMIT_STRETCH if self._services.has_backlog() else 1)
                     more = await self._fold_next(processor, deadline)
                     if more is None:
@@ -216,6 +216,7 @@ class PartitionTask:
             await writer.commit(output, self.position)
             self.committed = self.position
             self._log.debug("committed", position=self.position, records=folded or 0, written=output.record_count)
+            del output  # its bytes, or they wait here in memory for as long as nothing comes
             self._folding = False
             self._failures = 0
             self._services.on_step(Step.COUNTED, self.tp)

@@ -19,8 +19,8 @@ from streams.domain.dedupe import OrderMemory
 from streams.domain.split import SplitOutcome, SplitState, split_orders
 from streams.domain.totals import TotalsState
 from streams.domain.windows import MINUTE_MS, Calendar
-from streams.engine.limits import COMMIT_MAX_RECORDS
-from streams.engine.transport import BATCH_MAX_RECORDS
+from streams.engine.limits import COMMIT_MAX_RECORDS_PACKED
+from streams.engine.transport import PARTITION_FETCH_MAX_BYTES
 from streams.views.money import format_yuan
 from tests.domain.orders import DAY_MS, SOME_DAY_MS, OrderRecord
 
@@ -57,8 +57,9 @@ def test_totals_of_a_billion_billion_fen_are_exact_through_commits_and_restores(
 
 
 def test_a_commit_cannot_hold_more_than_64_bits_of_one_projects_minute() -> None:
-    # A commit is full at COMMIT_MAX_RECORDS, which the last batch may pass.
-    assert (COMMIT_MAX_RECORDS + BATCH_MAX_RECORDS) * LINES_MAX * PAID_FEN_MAX <= INT64_MAX
+    # A commit is full at so many orders, which the last fetch may pass; none of 200 lines packs to less than 30 bytes.
+    orders_max = COMMIT_MAX_RECORDS_PACKED + PARTITION_FETCH_MAX_BYTES // 30
+    assert orders_max * LINES_MAX * PAID_FEN_MAX <= INT64_MAX
 
 
 def test_the_largest_orders_give_exact_sums_within_one_commit_and_the_audits_ledger_agrees() -> None:

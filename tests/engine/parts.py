@@ -9,6 +9,8 @@ from streams.engine.stage import Output
 class NoState:
     """A processor that keeps nothing."""
 
+    commit_max_records = 1_000
+
     async def restore(self, *_: object) -> None:
         return None
 

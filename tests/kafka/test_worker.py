@@ -19,7 +19,7 @@ from streams.engine.connection import client_options, open_admin
 from streams.engine.reader import open_reader
 from streams.settings import Settings
 from streams.simulation import run_simulation
-from streams.worker import COLLECT_EVERY_OBJECTS
+from streams.worker import COLLECT_EVERY_OBJECTS_NATIVE
 from tests.kafka.workers import audited, environment, load, running_workers
 
 SOME_DAY_MS = 1_605_024_000_000
@@ -126,7 +126,7 @@ async def test_fausts_own_command_runs_the_same_worker(topics: Settings) -> None
     await load(topics, 5_000, seed=7)
     with running_workers(topics) as workers:
         worker = workers.start("-A", "streams.worker", "worker", "--without-web", command=["-c", FAUST_AND_ITS_GUARDS])
-        worker.wait_for(f"watchdog, {COLLECT_EVERY_OBJECTS}")
+        worker.wait_for(f"watchdog, {COLLECT_EVERY_OBJECTS_NATIVE}")
         await audited(topics, workers)
         worker.stop()
         assert "Traceback" not in worker.text()

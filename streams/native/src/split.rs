@@ -1,7 +1,6 @@
 //! Split: orders become donations, refusals and partial sums. `domain/split.py` has the rule, and is the reference.
 
-use std::collections::HashMap;
-
+use indexmap::IndexMap;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 use rustc_hash::FxHashMap;
@@ -46,13 +45,17 @@ struct Cell {
     minute_ms: i64,
     fen: u64,
     donations: u64,
+    next: u32, // the project's next cell of this commit, or NONE
 }
 
+/// A project's partition of `project-deltas`, and its cells of this commit: tens of thousands, so they are small.
 struct Project {
-    name: Box<str>,
-    partition: Option<usize>,
-    cells: Vec<Cell>, // of this commit
+    partition: u32,
+    first_cell: u32,
+    last_cell: u32,
 }
+
+const NONE: u32 = u32::MAX;
 
 /// Everything of one partition but what reads it: apart, so that a record may be borrowed while it is folded.
 struct State {
@@ -60,9 +63,9 @@ struct State {
     next_seq: u64,
     packer: Packer,
     donations: Writer,
-    projects: Vec<Project>,
-    project_of: HashMap<Box<str>, u32>,
+    projects: IndexMap<Box<str>, Project>,
     touched: Vec<u32>, // projects with cells, in the order in which they came
+    cells: Vec<Cell>,
     cell_of: FxHashMap<(u32, i64), u32>,
     refused: Vec<Refused>,
     counts: Counts,
@@ -96,9 +99,9 @@ impl Splitter {
             next_seq: 0,
             packer: Packer::new(batch_bytes, level)?,
             donations: Writer::default(),
-            projects: Vec::new(),
-            project_of: HashMap::new(),
+            projects: IndexMap::new(),
             touched: Vec::new(),
+            cells: Vec::new(),
             cell_of: FxHashMap::default(),
             refused: Vec::new(),
             counts: Counts::default(),
@@ -152,9 +155,10 @@ impl Splitter {
     ) -> PyResult<Vec<(usize, FinishedInPython<'py>)>> {
         let state = &mut self.state;
         for &project in &state.touched {
-            let project = &mut state.projects[project as usize];
-            if project.partition.is_none() {
-                project.partition = Some(partition_of.call1((PyBytes::new(py, project.name.as_bytes()),))?.extract()?);
+            if let Some((name, project)) = state.projects.get_index_mut(project as usize)
+                && project.partition == NONE
+            {
+                project.partition = partition_of.call1((PyBytes::new(py, name.as_bytes()),))?.extract()?;
             }
         }
         let written = py.detach(|| state.write_deltas(partitions, now_ms, mark, tell_all))?;
@@ -298,29 +302,31 @@ impl State {
     }
 
     fn add_to_sums(&mut self, project_id: &str, completed_at: i64, fen: u64) {
-        let project = match self.project_of.get(project_id) {
-            Some(&project) => project,
-            None => self.add_project(project_id),
-        };
+        let id = match self.projects.get_index_of(project_id) {
+            Some(id) => id,
+            None => {
+                let project = Project { partition: NONE, first_cell: NONE, last_cell: NONE };
+                self.projects.insert_full(project_id.into(), project).0
+            }
+        } as u32;
         let minute_ms = completed_at - completed_at % MINUTE_MS;
-        let cells = &mut self.projects[project as usize].cells;
-        if cells.is_empty() {
-            self.touched.push(project);
+        let new = self.cells.len() as u32;
+        let cell = *self.cell_of.entry((id, minute_ms)).or_insert(new);
+        if cell != new {
+            let cell = &mut self.cells[cell as usize];
+            cell.fen += fen;
+            cell.donations += 1;
+            return;
         }
-        let at = *self.cell_of.entry((project, minute_ms)).or_insert(cells.len() as u32) as usize;
-        if at == cells.len() {
-            cells.push(Cell { minute_ms, fen, donations: 1 });
+        self.cells.push(Cell { minute_ms, fen, donations: 1, next: NONE });
+        let project = &mut self.projects[id as usize];
+        if project.first_cell == NONE {
+            project.first_cell = new;
+            self.touched.push(id);
         } else {
-            cells[at].fen += fen;
-            cells[at].donations += 1;
+            self.cells[project.last_cell as usize].next = new;
         }
-    }
-
-    fn add_project(&mut self, project_id: &str) -> u32 {
-        let project = self.projects.len() as u32;
-        self.projects.push(Project { name: project_id.into(), partition: None, cells: Vec::new() });
-        self.project_of.insert(project_id.into(), project);
-        project
+        project.last_cell = new;
     }
 
     fn refuse(&mut self, record: &Record, refusal: Py<PyAny>) {
@@ -337,19 +343,21 @@ impl State {
     ) -> Result<Vec<(usize, Vec<Finished>)>, Fault> {
         let mut writers: Vec<Writer> = (0..partitions).map(|_| Writer::default()).collect();
         let mut told = vec![tell_all; partitions];
-        for project in std::mem::take(&mut self.touched) {
-            let project = &mut self.projects[project as usize];
-            let partition = project.partition.unwrap_or_default();
-            write_delta(&mut self.value, &project.cells);
-            let key = project.name.as_bytes();
+        for project in self.touched.drain(..) {
+            let Some((name, project)) = self.projects.get_index_mut(project as usize) else {
+                continue;
+            };
+            let partition = project.partition as usize;
+            write_delta(&mut self.value, &self.cells, project.first_cell);
+            let key = name.as_bytes();
             writers[partition].append(&mut self.packer, now_ms, Some(key), Some(&self.value), NO_HEADERS)?;
             told[partition] = true;
-            project.cells.clear();
+            (project.first_cell, project.last_cell) = (NONE, NONE);
         }
+        self.cells.clear();
         self.cell_of.clear();
         if self.projects.len() >= PROJECTS_CACHED_MAX {
             self.projects.clear();
-            self.project_of.clear();
         }
         let mut written = Vec::new();
         for (partition, mut writer) in writers.into_iter().enumerate() {
@@ -373,17 +381,20 @@ fn gift<'a>(pledge: &Pledge<'a>, paid_fen: u64) -> (&'a str, u64) {
     }
 }
 
-fn write_delta(out: &mut Vec<u8>, cells: &[Cell]) {
+fn write_delta(out: &mut Vec<u8>, cells: &[Cell], first: u32) {
     out.clear();
     out.extend_from_slice(b"{\"minutes\":[");
-    for (index, cell) in cells.iter().enumerate() {
-        out.extend_from_slice(if index == 0 { b"[" } else { b",[" });
+    let mut at = first;
+    while at != NONE {
+        let cell = &cells[at as usize];
+        out.extend_from_slice(if at == first { b"[" } else { b",[" });
         text::integer(out, cell.minute_ms);
         out.push(b',');
         text::integer(out, cell.fen);
         out.push(b',');
         text::integer(out, cell.donations);
         out.push(b']');
+        at = cell.next;
     }
     out.extend_from_slice(b"]}");
 }

@@ -1,8 +1,6 @@
 //! Totals: partial sums become running totals. `domain/totals.py` has the rule, and is the reference.
 
-use std::collections::HashMap;
-
-use indexmap::IndexMap;
+use indexmap::{IndexMap, IndexSet};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use rustc_hash::{FxBuildHasher, FxHashMap, FxHashSet};
@@ -46,8 +44,7 @@ struct State {
     free: Vec<u32>,
     table_of: FxHashMap<(Kind, i64), u32>,
     by_minute: FxHashMap<i64, SixTables>,
-    names: Vec<Box<str>>,
-    project_of: HashMap<Box<str>, u32>,
+    projects: IndexSet<Box<str>>,
     changed: Vec<(u32, u32)>, // table, and the place of the entry in it
     schedule: Schedule,
     gone: Vec<u32>,                   // tables released since the last outcome
@@ -103,8 +100,7 @@ impl Totals {
             free: Vec::new(),
             table_of: FxHashMap::default(),
             by_minute: FxHashMap::default(),
-            names: Vec::new(),
-            project_of: HashMap::new(),
+            projects: IndexSet::new(),
             changed: Vec::new(),
             schedule: Schedule::new(retention_ms),
             gone: Vec::new(),
@@ -216,7 +212,7 @@ impl State {
         let entry = found.or_default();
         let Some(sum) = entry.fen.checked_add(fen) else {
             let fen = u128::from(entry.fen) + u128::from(fen);
-            let (name, window) = (self.names[project as usize].to_string(), &table.window);
+            let (name, window) = (self.projects[project as usize].to_string(), &table.window);
             return Err(Fault::Beyond(name, window.kind as u8, window.start_ms, fen));
         };
         entry.fen = sum;
@@ -235,13 +231,8 @@ impl State {
     }
 
     fn project(&mut self, name: &str) -> u32 {
-        if let Some(&project) = self.project_of.get(name) {
-            return project;
-        }
-        let project = self.names.len() as u32;
-        self.names.push(name.into());
-        self.project_of.insert(name.into(), project);
-        project
+        let found = self.projects.get_index_of(name);
+        found.unwrap_or_else(|| self.projects.insert_full(name.into()).0) as u32
     }
 
     fn tables_of(&mut self, minute_ms: i64) -> Result<SixTables, Fault> {
@@ -328,7 +319,7 @@ impl State {
             let Some((&project, entry)) = table.entries.get_index_mut(index as usize) else {
                 continue;
             };
-            let name = &self.names[project as usize];
+            let name = &self.projects[project as usize];
             entry.changed = false;
             entry.revision += 1;
             if entry.fen > INT64_MAX {
@@ -342,7 +333,7 @@ impl State {
         for id in std::mem::take(&mut self.gone) {
             if let Some(table) = self.tables[id as usize].take() {
                 for &project in table.entries.keys() {
-                    write_key(&mut key, &self.names[project as usize], &table.window);
+                    write_key(&mut key, &self.projects[project as usize], &table.window);
                     writer.append(packer, now_ms, Some(&key), None, &headers)?;
                 }
             }
@@ -388,8 +379,8 @@ impl State {
         let place = (kind, start_ms);
         if let Some(&id) = self.table_of.get(&place) {
             if let Some(table) = self.tables[id as usize].as_mut() {
-                if let Some(project) = self.project_of.get(name) {
-                    table.entries.swap_remove(project);
+                if let Some(project) = self.projects.get_index_of(name) {
+                    table.entries.swap_remove(&(project as u32));
                 }
                 if !table.entries.is_empty() {
                     return Ok(());
