@@ -38,8 +38,11 @@ class NativeSplitProcessor(SplitPartition):
 
     async def _restore_state(self, next_seq: int, tail: AsyncIterator[Sequence[ConsumerRecord]]) -> None:
         async for batch in tail:
-            for record in batch:
-                self._splitter.restore_record(record.value)
+            if isinstance(batch, PackedRecords) and batch.readable:
+                self._splitter.restore(batch.data, batch.aborted, batch.position)
+            else:
+                for record in batch:
+                    self._splitter.restore_record(record.value)
         self._splitter.finish_restore(next_seq)
 
     def fold(self, records: Sequence[LogRecord]) -> None:

@@ -13,7 +13,7 @@ from streams.domain.totals import beyond_64_bits
 from streams.domain.watermark import Watermarks
 from streams.domain.windows import Calendar
 from streams.engine import limits
-from streams.engine.packed import finished
+from streams.engine.packed import PackedRecords, finished
 from streams.engine.stage import Log, Output
 from streams.native import extension
 from streams.settings import Settings
@@ -41,12 +41,15 @@ class NativeTotalsProcessor(TotalsPartition):
 
     async def restore(self, log: Log, metadata: str) -> int | None:
         """Read the newest total of every key, and the sources' watermarks from the offset's metadata."""
-        position: int | None = None
         totals = self._totals
         async for batch in log.read(self._topic, self._partition):
-            for record in batch:
-                totals.restore_record(record.key, record.value)
-            position = max(position or 0, int(dict(batch[-1].headers)[POSITION_HEADER]))
+            if isinstance(batch, PackedRecords) and batch.readable:
+                totals.restore(batch.data, batch.aborted, batch.position)
+            else:
+                for record in batch:
+                    totals.restore_record(record.key, record.value)
+        last = await log.last_record(self._topic, self._partition)
+        position = None if last is None else int(dict(last.headers)[POSITION_HEADER])
         self._watermarks.raise_to(totals.watermark_ms)
         self._watermarks.restore(metadata)
         totals.finish_restore(self._watermarks.current_ms)

@@ -9,7 +9,7 @@ from typing import Any, overload
 
 from aiokafka import TopicPartition
 from aiokafka.consumer import fetcher
-from aiokafka.consumer.fetcher import READ_COMMITTED, PartitionRecords
+from aiokafka.consumer.fetcher import READ_COMMITTED, FetchResult, PartitionRecords
 from aiokafka.errors import CorruptRecordException
 from aiokafka.record.memory_records import MemoryRecords
 
@@ -80,6 +80,22 @@ class PackedRecords(Sequence[LogRecord]):
             records._consumer_record = as_it_is  # noqa: SLF001 - the seam that this module is
             self._unpacked = list(records)
         return self._unpacked
+
+
+def take_packed(tp: TopicPartition, fetched: FetchResult) -> PackedRecords | None:
+    """All that is left of a fetch, as it came, in place of its records one by one; None if there is nothing.
+
+    `keep_fetched_bytes` must have been called before the fetch.
+    """
+    if not fetched.has_more() or not fetched.check_assignment(tp):
+        return None
+    unread = fetched._partition_records  # noqa: SLF001 - the seam that this module is
+    position = unread.next_fetch_offset
+    records = PackedRecords(tp, unread._records.data, unread._aborted_transactions, position)  # noqa: SLF001
+    unread.next_fetch_offset = records.next_offset
+    fetched._update_position()  # noqa: SLF001
+    fetched._partition_records = None  # noqa: SLF001
+    return None if records.next_offset == position else records
 
 
 class FinishedBatch:

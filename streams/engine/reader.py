@@ -3,14 +3,17 @@
 Nothing here belongs to a consumer group and nothing is written; a crash loses nothing.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import TypeAlias
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.consumer.fetcher import FetchResult
 from aiokafka.errors import OffsetOutOfRangeError
 
 from streams.engine.connection import open_consumer
+from streams.engine.packed import keep_fetched_bytes, take_packed
 from streams.errors import BrokerUnavailableError, UserError
 from streams.settings import Settings
 
@@ -25,10 +28,14 @@ Record: TypeAlias = ConsumerRecord
 
 
 class LogReader:
-    """Reads partitions of any topic, one at a time, committed records only."""
+    """Reads partitions of any topic, one at a time, committed records only.
 
-    def __init__(self, consumer: AIOKafkaConsumer) -> None:
+    `packed`: `read` yields what it fetches as `PackedRecords`, for the extension to read.
+    """
+
+    def __init__(self, consumer: AIOKafkaConsumer, *, packed: bool = False) -> None:
         self._consumer = consumer
+        self._packed = packed
 
     async def partitions(self, topic: str) -> list[int]:
         """The partition numbers of `topic`, ascending. Raises UserError if the topic doesn't exist."""
@@ -75,9 +82,7 @@ class LogReader:
         stalled = 0
         while position < limit:
             try:
-                batch = (
-                    await self._consumer.getmany(tp, timeout_ms=READ_TIMEOUT_MS, max_records=READ_MAX_RECORDS)
-                ).get(tp, [])
+                batch: Sequence[Record] = await (self._fetch_packed(tp) if self._packed else self._fetch(tp))
             except OffsetOutOfRangeError as error:
                 raise UserError(f"the broker no longer holds {topic}-{partition} from offset {position} on") from error
             reached = await self._consumer.position(tp)  # also moves past markers and aborted records
@@ -87,10 +92,29 @@ class LogReader:
                     f"the broker gives no records of {topic}-{partition} from offset {position}"
                 )
             position = reached
-            while batch and batch[-1].offset >= limit:
-                batch.pop()
+            if position > limit:
+                batch = [record for record in batch if record.offset < limit]
             if batch:
                 yield batch
+
+    async def _fetch(self, tp: TopicPartition) -> Sequence[Record]:
+        fetched: dict[TopicPartition, list[Record]]
+        fetched = await self._consumer.getmany(tp, timeout_ms=READ_TIMEOUT_MS, max_records=READ_MAX_RECORDS)
+        return fetched.get(tp, [])
+
+    async def _fetch_packed(self, tp: TopicPartition) -> Sequence[Record]:
+        fetcher = self._consumer._fetcher  # noqa: SLF001 - the seam that streams.engine.packed is about
+        if tp not in fetcher._records:  # noqa: SLF001
+            waiter = fetcher._create_fetch_waiter()  # noqa: SLF001
+            await asyncio.wait([waiter], timeout=READ_TIMEOUT_MS / 1_000)
+            waiter.cancel()
+        fetched = fetcher._records.get(tp)  # noqa: SLF001
+        if type(fetched) is not FetchResult:
+            return await self._fetch(tp)  # nothing, or an error, which it raises
+        records = take_packed(tp, fetched)
+        del fetcher._records[tp]  # noqa: SLF001
+        fetcher._notify(fetcher._wait_consume_future)  # noqa: SLF001 - ask for more
+        return records or []
 
     async def last_record(self, topic: str, partition: int) -> Record | None:
         """The newest committed record of the partition; None if it holds none."""
@@ -110,9 +134,11 @@ class LogReader:
 
 
 @asynccontextmanager
-async def open_reader(settings: Settings) -> AsyncIterator[LogReader]:
-    """A reader on its own connection. Raises UserError if no broker answers."""
+async def open_reader(settings: Settings, *, packed: bool = False) -> AsyncIterator[LogReader]:
+    """A reader on its own connection, see `LogReader`. Raises UserError if no broker answers."""
+    if packed:
+        keep_fetched_bytes()
     async with open_consumer(
         settings, max_partition_fetch_bytes=FETCH_MAX_BYTES, fetch_max_wait_ms=FETCH_MAX_WAIT_MS
     ) as consumer:
-        yield LogReader(consumer)
+        yield LogReader(consumer, packed=packed)

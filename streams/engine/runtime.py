@@ -22,6 +22,7 @@ from streams.engine.reader import open_reader
 from streams.engine.stage import Stage
 from streams.engine.task import PartitionTask, Phase, Services
 from streams.metrics import PartitionStanding
+from streams.native import extension
 from streams.settings import Settings
 
 logger = structlog.get_logger(__name__)
@@ -37,7 +38,7 @@ class Runtime:
         self._stages = {stage.source_topic: stage for stage in stages}
         self._services = Services(
             open_writer=lambda tp: Committer(settings, tp, on_step),
-            open_log=lambda: open_reader(settings),
+            open_log=lambda: open_reader(settings, packed=settings.native and extension is not None),
             seek=self._seek,
             read_committed=self._read_committed,
             on_step=on_step,

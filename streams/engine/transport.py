@@ -18,7 +18,7 @@ from schemas.units import DAY_MS
 from streams.engine import connection
 from streams.engine.assignor import TopicwiseStickyAssignor
 from streams.engine.batches import RecordBatch
-from streams.engine.packed import PackedRecords, as_it_is, keep_fetched_bytes
+from streams.engine.packed import as_it_is, keep_fetched_bytes, take_packed
 from streams.native import extension
 from streams.settings import Settings
 
@@ -118,21 +118,16 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         return batches, held_back
 
     def _take_batch(self, tp: TopicPartition, fetched: FetchResult) -> RecordBatch | None:
+        if self._keeps_packed:
+            packed = take_packed(tp, fetched)
+            return None if packed is None else RecordBatch(tp, packed.position, packed.next_offset, packed)
         if not fetched.has_more() or not fetched.check_assignment(tp):
             return None
         unread = fetched._partition_records  # noqa: SLF001
         base_offset = unread.next_fetch_offset
-        if self._keeps_packed:
-            # All of the fetch at once, as it came.
-            records = PackedRecords(tp, unread._records.data, unread._aborted_transactions, base_offset)  # noqa: SLF001
-            unread.next_fetch_offset = records.next_offset
-            fetched._update_position()  # noqa: SLF001
-            fetched._partition_records = None  # noqa: SLF001
-            next_offset = records.next_offset
-        else:
-            unread._consumer_record = as_it_is  # noqa: SLF001
-            records = fetched.getall(BATCH_MAX_RECORDS)
-            next_offset = unread.next_fetch_offset
+        unread._consumer_record = as_it_is  # noqa: SLF001
+        records = fetched.getall(BATCH_MAX_RECORDS)
+        next_offset = unread.next_fetch_offset
         return None if next_offset == base_offset else RecordBatch(tp, base_offset, next_offset, records)
 
     @staticmethod

@@ -109,7 +109,7 @@ async def _write_totals(settings: Settings, options: Options) -> dict[str, Any]:
     try:
         for first in range(0, len(records), limits.COMMIT_MAX_RECORDS):
             part = records[first : first + limits.COMMIT_MAX_RECORDS]
-            await committer.commit(Output({topic_partition: part}, output.metadata), 0)
+            await committer.commit(Output({topic_partition: part}, metadata=output.metadata), 0)
     finally:
         await committer.stop()
     return {"written": len(records)}
