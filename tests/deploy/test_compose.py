@@ -81,8 +81,31 @@ def test_every_service_has_the_rights_that_it_needs_and_no_more(name):
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert service["read_only"] is (name not in WRITABLE)
     assert "privileged" not in service
-    assert not service.get("user", "").startswith(("0", "root"))
     assert re.fullmatch(r"\d+[mg]", service["deploy"]["resources"]["limits"]["memory"])
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_every_service_runs_as_a_user_that_is_named_and_is_not_root(name):
+    user, _, group = SERVICES[name]["user"].partition(":")
+    assert user not in {"", "0", "root"}
+    assert group != "0" or name == "grafana"  # its image's files belong to the group of root; the user is not root
+
+
+def test_our_image_names_the_same_user_before_anything_runs_in_it():
+    users = [line.split()[1] for line in dockerfile() if line.startswith("USER ")]
+    assert users == [SERVICES[name]["user"] for name in OURS[:1]]
+    assert {SERVICES[name]["user"] for name in OURS} == set(users)
+    last_stage = dockerfile()[max(n for n, line in enumerate(dockerfile()) if line.startswith("FROM ")) :]
+    after = last_stage[last_stage.index(f"USER {users[0]}") :]
+    assert not [line for line in after if line.startswith(("RUN ", "COPY ", "ADD "))]
+    assert not re.search(r"(?i)password|secret|token", "\n".join(dockerfile()))
+
+
+def test_no_secret_stands_in_the_compose_file():
+    secrets = [f"{PREFIX}{name.upper()}" for name in Settings.model_fields if name.endswith(("password", "secret"))]
+    assert secrets
+    text = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
+    assert not [name for name in secrets if name in text]
 
 
 @pytest.mark.parametrize("name", SERVICES)
