@@ -8,10 +8,14 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from streams.engine.access import ROLE_COMMANDS, AccessRole, acl_commands, rights
+from streams.errors import UserError
 from streams.logs import configure_logs
 from streams.settings import Settings, load_settings
 
-topics = typer.Typer(help="Make the topics, or list them.", no_args_is_help=True, rich_markup_mode=None)
+topics = typer.Typer(
+    help="Make the topics, list them, or print the rights on them.", no_args_is_help=True, rich_markup_mode=None
+)
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
 
@@ -64,6 +68,40 @@ def list_(*, as_json: AsJson = False) -> None:
     for name, partitions in rows:
         table.add_row(name, "missing" if partitions is None else str(partitions))
     Console().print(table)
+
+
+@topics.command()
+def acls(
+    *,
+    role: Annotated[AccessRole | None, typer.Option(help="Only this role; without it: all of them.")] = None,
+    principal: Annotated[
+        str | None,
+        typer.Option(metavar="TYPE:NAME", help="Who has the role; without it: User: and the role's name."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print the rights that each role needs on a broker with ACLs, as commands of Kafka's own tool. Changes nothing.
+
+    Asks no broker. The rights are those of this deployment: EVERYCENT_TOPIC_PREFIX and EVERYCENT_APP_ID count.
+
+    Example: everycent topics acls --role worker --principal User:everycent-worker
+    """
+    if principal is not None and role is None:
+        raise UserError("--principal: say with --role which role it has.")
+    if principal is not None and not all(principal.partition(":")):
+        raise UserError(f"--principal {principal!r} is not of the form TYPE:NAME, such as User:everycent.")
+    settings = load_settings()
+    for each in [role] if role else AccessRole:
+        who = principal or f"User:{each}"
+        if as_json:
+            for right in rights(each, settings):
+                pattern = "prefixed" if right.prefixed else "literal"
+                row = {"role": each, "principal": who, "pattern": pattern, **right._asdict()}
+                del row["prefixed"]
+                print(orjson.dumps(row).decode())
+            continue
+        print(f"# {each}: everycent {ROLE_COMMANDS[each]}")
+        print(*acl_commands(each, settings, who), sep="\n")
 
 
 def _start() -> Settings:

@@ -1,0 +1,124 @@
+"""The least rights that each role needs on a broker that grants them one by one (Kafka's ACLs). They stand only here.
+
+A right to read or to write includes the one to describe. Nobody needs a right on the cluster: idempotent and
+transactional producers are let in by their right to write.
+"""
+
+import shlex
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import NamedTuple
+
+from schemas.topics import Topic
+from streams.settings import Settings
+
+
+class AccessRole(StrEnum):
+    """Who comes to the broker. Each is a principal of its own; one that has two roles needs the rights of both."""
+
+    ADMIN = "admin"
+    SOURCE = "source"
+    WORKER = "worker"
+    READER = "reader"
+    REPLAYER = "replayer"
+
+
+ROLE_COMMANDS = {
+    AccessRole.ADMIN: "topics create, topics list",
+    AccessRole.SOURCE: "simulate, or whatever else sends orders",
+    AccessRole.WORKER: "worker, with any roles",
+    AccessRole.READER: "totals, audit, rejected, topics list",
+    AccessRole.REPLAYER: "replay-rejected",
+}
+
+
+class Resource(StrEnum):
+    """What a right is on, as the options of kafka-acls are called."""
+
+    TOPIC = "topic"
+    GROUP = "group"
+    TRANSACTIONAL_ID = "transactional-id"
+
+
+class Operation(StrEnum):
+    """What a right allows, as kafka-acls calls it."""
+
+    READ = "Read"
+    WRITE = "Write"
+    DESCRIBE = "Describe"
+    CREATE = "Create"
+
+
+class Right(NamedTuple):
+    """One right: an ACL less its principal. `prefixed`: on all whose name begins so."""
+
+    resource: Resource
+    name: str
+    operation: Operation
+    prefixed: bool = False
+
+
+def rights(role: AccessRole, settings: Settings) -> tuple[Right, ...]:
+    """The rights of a role in the deployment of `settings`: with any of them missing, it can't do its work."""
+    topic_rights = {
+        AccessRole.ADMIN: [
+            (topic, operation) for topic in Topic for operation in (Operation.CREATE, Operation.DESCRIBE)
+        ],
+        AccessRole.SOURCE: [(Topic.ORDERS, Operation.WRITE)],
+        AccessRole.WORKER: [
+            (Topic.ORDERS, Operation.READ),
+            *_both(Topic.DONATIONS),
+            *_both(Topic.PROJECT_DELTAS),
+            *_both(Topic.PROJECT_TOTALS),
+            *_both(Topic.REJECTED_ORDERS),
+            (Topic.PROJECTS, Operation.DESCRIBE),  # it refuses to start where a topic of the contract is missing
+        ],
+        AccessRole.READER: [
+            *((topic, Operation.READ) for topic in Topic if topic is not Topic.PROJECTS),
+            (Topic.PROJECTS, Operation.DESCRIBE),
+        ],
+        AccessRole.REPLAYER: [
+            *_both(Topic.ORDERS),
+            (Topic.DONATIONS, Operation.READ),
+            (Topic.REJECTED_ORDERS, Operation.READ),
+        ],
+    }
+    topics = [Right(Resource.TOPIC, settings.topics.name(topic), operation) for topic, operation in topic_rights[role]]
+    return (*topics, *_group_rights(role, settings), *_transaction_rights(role, settings))
+
+
+def _both(topic: Topic) -> tuple[tuple[Topic, Operation], ...]:
+    return (topic, Operation.READ), (topic, Operation.WRITE)
+
+
+def _group_rights(role: AccessRole, settings: Settings) -> Iterator[Right]:
+    if role is AccessRole.WORKER:
+        yield Right(Resource.GROUP, settings.app_id, Operation.READ)
+    elif role in {AccessRole.READER, AccessRole.REPLAYER}:  # how far the workers have come
+        yield Right(Resource.GROUP, settings.app_id, Operation.DESCRIBE)
+
+
+def _transaction_rights(role: AccessRole, settings: Settings) -> Iterator[Right]:
+    if role is AccessRole.WORKER:  # an id for each partition of its input
+        for topic in (settings.topics.orders, settings.topics.project_deltas):
+            yield Right(Resource.TRANSACTIONAL_ID, f"{settings.app_id}-{topic}-", Operation.WRITE, prefixed=True)
+    elif role is AccessRole.REPLAYER:
+        yield Right(Resource.TRANSACTIONAL_ID, f"{settings.app_id}-replay-rejected", Operation.WRITE)
+
+
+def acl_commands(role: AccessRole, settings: Settings, principal: str) -> list[str]:
+    """What an operator types: a command of Kafka's own `kafka-acls.sh` for each thing that `role` has rights on."""
+    operations: dict[tuple[Resource, str, bool], list[str]] = {}
+    for right in rights(role, settings):
+        operations.setdefault((right.resource, right.name, right.prefixed), []).append(right.operation)
+    return [
+        shlex.join(
+            [
+                *("kafka-acls.sh", "--bootstrap-server", settings.broker, "--add", "--allow-principal", principal),
+                *(word for operation in allowed for word in ("--operation", operation)),
+                *(f"--{resource}", name),
+                *(("--resource-pattern-type", "prefixed") if prefixed else ()),
+            ]
+        )
+        for (resource, name, prefixed), allowed in operations.items()
+    ]
