@@ -25,3 +25,7 @@ class UserError(Exception):
 
 class BrokerUnavailableError(UserError):
     """No broker answers, or none that can. Whoever can wait tries again; a command ends with it."""
+
+
+class AccessError(UserError):
+    """The broker doesn't let us in, or denies a right: a person must mend that, to wait is of no use."""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Self
 
 from schemas import limits
@@ -226,8 +227,10 @@ class _Replay:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(self, *_: object) -> None:
-        await self._connections.aclose()
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._connections.__aexit__(kind, error, trace)  # they say in words what the broker denied
 
     async def run(self, batch: Round, donated_since_ms: int | None) -> None:
         """Send the orders of `batch` that haven't donated. The numbered steps: streams.engine.replay."""

@@ -1,10 +1,11 @@
 """Every setting, with its default and unit: environment variables `EVERYCENT_…`, read here and nowhere else."""
 
 import os
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, reset_tzpath
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from schemas.topics import Topics
@@ -13,12 +14,14 @@ from streams.errors import UserError
 
 PREFIX = "EVERYCENT_"
 _TOPIC_CHARACTERS = r"^[A-Za-z0-9._-]*$"  # what Kafka allows in a topic's name
+_THIS_MACHINE = ("127.0.0.1", "::1", "localhost")
 
 
 class Settings(BaseSettings):
     """One deployment's settings. Frozen; secrets never show in `repr`."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
+    # Without `hide_input_in_errors` pydantic would write what it was given into its exceptions, passwords included.
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", hide_input_in_errors=True)
 
     broker: Annotated[str, Field(min_length=1)] = "127.0.0.1:9092"
     """Where Kafka is: `host:port`, several separated by commas."""
@@ -56,18 +59,32 @@ class Settings(BaseSettings):
     """How a log line is written."""
     broker_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     """How clients talk to the broker."""
-    broker_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
+    broker_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] = "PLAIN"
     """How clients prove who they are, where the protocol is SASL_…"""
     broker_sasl_username: str = ""
     """User for PLAIN and SCRAM."""
     broker_sasl_password: SecretStr = SecretStr("")
     """Password for PLAIN and SCRAM."""
+    broker_sasl_oauth_token_file: str = ""
+    """OAUTHBEARER: file that holds a token; read for each connection, as it may be renewed at any time."""
+    broker_sasl_oauth_token_url: str = ""
+    """OAUTHBEARER: instead, where tokens are fetched (the client credentials flow); https, or http on this machine."""
+    broker_sasl_oauth_client_id: str = ""
+    """Client that tokens are fetched for."""
+    broker_sasl_oauth_client_secret: SecretStr = SecretStr("")
+    """Secret of that client."""
+    broker_sasl_oauth_scope: str = ""
+    """Scope that is asked for, where the token's issuer wants one; several separated by spaces."""
+    broker_sasl_oauth_cafile: str = ""
+    """File (PEM) of the authority that signed the issuer's certificate; empty: the system's."""
     broker_ssl_cafile: str = ""
     """File (PEM) of the authority that signed the broker's certificate; empty: the system's."""
     broker_ssl_certfile: str = ""
     """File (PEM) of the client's certificate, where the broker asks for one."""
     broker_ssl_keyfile: str = ""
-    """File (PEM) of the client's key."""
+    """File (PEM) of the client's key; empty: it lies in the certificate's file."""
+    broker_ssl_key_password: SecretStr = SecretStr("")
+    """Password of the client's key, where it is encrypted."""
 
     @field_validator("timezone")
     @classmethod
@@ -77,6 +94,50 @@ class Settings(BaseSettings):
         except (KeyError, OSError, ValueError):
             raise ValueError(f"{name!r} is not a zone of the IANA database, such as Asia/Shanghai") from None
         return name
+
+    @field_validator("broker_sasl_oauth_token_url")
+    @classmethod
+    def _secret_goes_to_one_place_only(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if url and parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in _THIS_MACHINE):
+            raise ValueError("must begin with https://, as the client's secret goes there")
+        if parts.username or parts.password:
+            raise ValueError("must hold no user or password: they have settings of their own")
+        return url
+
+    @model_validator(mode="after")
+    def _credentials_are_complete(self) -> Self:
+        """A broker would only say that it refuses us."""
+        if self.broker_sasl_oauth_token_file and self.broker_sasl_oauth_token_url:
+            file, url = _variable("broker_sasl_oauth_token_file"), _variable("broker_sasl_oauth_token_url")
+            raise ValueError(f"{file} and {url} are both set: tokens come from one place")
+        for field, asked_by in self._needed_credentials().items():
+            if not _plain(getattr(self, field)):
+                raise ValueError(f"{_variable(field)} is empty, but {asked_by} needs it")
+        return self
+
+    def _needed_credentials(self) -> dict[str, str]:
+        """The fields that the chosen way to prove who we are can't do without, and what asks for each."""
+        needed = {}
+        if self.uses_tls and self.broker_ssl_keyfile:
+            needed["broker_ssl_certfile"] = _variable("broker_ssl_keyfile")
+        if self.uses_sasl and self.broker_sasl_mechanism != "OAUTHBEARER":
+            fields = ("broker_sasl_username", "broker_sasl_password")
+            needed |= dict.fromkeys(fields, self.broker_sasl_mechanism)
+        elif self.uses_sasl and self.broker_sasl_oauth_token_url:
+            fields = ("broker_sasl_oauth_client_id", "broker_sasl_oauth_client_secret")
+            needed |= dict.fromkeys(fields, _variable("broker_sasl_oauth_token_url"))
+        elif self.uses_sasl:
+            needed["broker_sasl_oauth_token_file"] = f"OAUTHBEARER (or {_variable('broker_sasl_oauth_token_url')})"
+        return needed
+
+    @property
+    def uses_tls(self) -> bool:
+        return self.broker_security_protocol.endswith("SSL")
+
+    @property
+    def uses_sasl(self) -> bool:
+        return self.broker_security_protocol.startswith("SASL")
 
     @property
     def heartbeat_interval_ms(self) -> int:
@@ -88,6 +149,18 @@ class Settings(BaseSettings):
         return Topics(self.topic_prefix)
 
 
+def _variable(field: str) -> str:
+    return f"{PREFIX}{field.upper()}"
+
+
+def _plain(value: object) -> str:
+    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+
+
+def _may_hold_secret(field: str) -> bool:
+    return Settings.model_fields[field].annotation is SecretStr or field == "broker_sasl_oauth_token_url"
+
+
 def load_settings() -> Settings:
     """The settings of this process's environment. Raises UserError (exit 2), naming the variable, for a wrong value."""
     reset_tzpath(())  # zones come from the package tzdata, so that two machines agree on their windows
@@ -95,16 +168,18 @@ def load_settings() -> Settings:
         return Settings()
     except ValidationError as error:
         first = error.errors()[0]
-        name = f"{PREFIX}{str(first['loc'][0]).upper()}"
         message = first["msg"].removeprefix("Value error, ")
         more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-        raise UserError(f"{name}={first['input']!r}: {message}{more}") from None
+        if not first["loc"]:  # of several settings together; its `input` is all of them, secrets included
+            raise UserError(f"{message}{more}") from None
+        field = str(first["loc"][0])
+        value = "" if _may_hold_secret(field) else f"={first['input']!r}"
+        raise UserError(f"{_variable(field)}{value}: {message}{more}") from None
 
 
 def child_environment(settings: Settings) -> dict[str, str]:
     """The environment of this process with `settings` in it, for a child process that is to have the very same."""
-    values = {name: getattr(settings, name) for name in Settings.model_fields}
-    texts = {
-        name: value.get_secret_value() if isinstance(value, SecretStr) else str(value) for name, value in values.items()
+    return {
+        **os.environ,
+        **{_variable(name): _plain(getattr(settings, name)) for name in Settings.model_fields},
     }
-    return {**os.environ, **{f"{PREFIX}{name.upper()}": text for name, text in texts.items()}}

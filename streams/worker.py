@@ -23,7 +23,7 @@ from streams.engine import limits
 from streams.engine.app import create_faust_app
 from streams.engine.commit import OnStep, ignore_step
 from streams.engine.compatibility import check_versions
-from streams.engine.connection import unreachable
+from streams.engine.refusals import explain
 from streams.engine.runtime import Runtime
 from streams.engine.topic_admin import check_topics
 from streams.engine.watchdog import Watchdog
@@ -98,7 +98,7 @@ async def run_worker(
         try:
             await _run_until_stopped(app, runtime, stop_asked)
         except (KafkaError, OSError) as error:
-            raise unreachable(settings, error) from error
+            raise explain(settings, error) from error
         finally:
             await _finish(runtime, watchdog, sys.exception())
             await app.stop()

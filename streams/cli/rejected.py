@@ -11,8 +11,8 @@ import typer
 from aiokafka.errors import KafkaError
 
 from schemas.rejection import Reason
-from streams.engine.connection import unreachable
 from streams.engine.reader import open_reader
+from streams.engine.refusals import explain
 from streams.logs import configure_logs
 from streams.settings import Settings, load_settings
 from streams.views.rejected import read_rejected, rejected_json, rejected_lines
@@ -68,5 +68,5 @@ async def _list(settings: Settings, reason: Reason | None, limit: int | None, as
     except BrokenPipeError:  # whoever read us has seen enough; click ends the command
         raise
     except (KafkaError, OSError) as error:
-        raise unreachable(settings, error) from error
+        raise explain(settings, error) from error
     return counts

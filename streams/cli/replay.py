@@ -11,7 +11,7 @@ from aiokafka.errors import KafkaError
 from rich.console import Console
 
 from schemas.rejection import Reason
-from streams.engine.connection import unreachable
+from streams.engine.refusals import explain
 from streams.errors import UserError
 from streams.logs import configure_logs
 from streams.replay import MendedFileError, ReplayReport, replay_mended
@@ -65,7 +65,7 @@ def replay_rejected(
             print(f"{safe_text(str(file))}:{number}: {safe_text(fault, DETAIL_CHARACTERS)}", file=sys.stderr)
         raise
     except (KafkaError, OSError) as error:
-        raise unreachable(settings, error) from error
+        raise explain(settings, error) from error
     except KeyboardInterrupt:
         raise UserError("interrupted. Run it again to go on: what has been sent isn't sent twice.") from None
     if as_json:

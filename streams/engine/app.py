@@ -37,7 +37,7 @@ def create_faust_app(settings: Settings, runtime: Runtime) -> faust.App:
         # Faust's detectors watch its own acknowledging, which is off; the tasks watch their own progress.
         stream_processing_timeout=10 * 365 * 86_400.0,
     )
-    transport = Transport(servers, app, settings=settings, wants=runtime.wants_records)
+    transport = Transport(servers, app, settings=settings, wants=runtime.wants_records, fail=runtime.fail)
     app.transport = transport
     app.producer_transport = transport
 

@@ -71,9 +71,12 @@ class Committer:
             self._on_step(Step.OFFSETS_SENT, self._tp)
             await asyncio.gather(*acknowledgements)
             self._on_step(Step.ACKNOWLEDGED, self._tp)
-        except BaseException:
+        except BaseException as error:
+            denial = connection.denial_of(producer, error)
             with suppress(KafkaError):  # what failed first is what the task must hear of, a cancellation above all
                 await self._abort()
+            if denial is not None:
+                raise denial from error
             raise
         await producer.commit_transaction()
         self._on_step(Step.COMMITTED, self._tp)
@@ -87,7 +90,9 @@ class Committer:
         for turn in zip_longest(*outgoing.values()):
             for (topic, partition), batch in zip(outgoing, turn, strict=True):
                 if batch is not None:
-                    acknowledgements.append(await self._producer.send_batch(batch, topic, partition=partition))
+                    future = await self._producer.send_batch(batch, topic, partition=partition)
+                    future.add_done_callback(connection.look_at)
+                    acknowledgements.append(future)
         return acknowledgements
 
     def _build_batches(self, records: Sequence[Outgoing]) -> list[Any]:

@@ -12,16 +12,20 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import (
     GroupCoordinatorNotAvailableError,
+    InvalidProducerEpoch,
     KafkaConnectionError,
     KafkaError,
     NotCoordinatorForGroupError,
     ProducerClosed,
+    ProducerFenced,
 )
-from aiokafka.helpers import create_ssl_context
 from aiokafka.structs import OffsetAndMetadata
 
 from streams.engine import limits
-from streams.errors import BrokerUnavailableError
+from streams.engine.oauth import token_provider
+from streams.engine.refusals import DENIALS, explain, explain_start, is_denial
+from streams.engine.tls import broker_context
+from streams.errors import UserError
 from streams.settings import Settings
 
 REQUEST_TIMEOUT_MS = 30_000
@@ -31,22 +35,60 @@ COORDINATOR_POLL_S = 0.2
 
 
 def client_options(settings: Settings) -> dict[str, Any]:
-    """Options that every aiokafka client takes: where the broker is and how to prove who we are."""
+    """Options that every aiokafka client takes: where the broker is and how to prove who we are.
+
+    Raises UserError, naming the setting, for a file that can't be used.
+    """
     options: dict[str, Any] = {
         "bootstrap_servers": [server.strip() for server in settings.broker.split(",")],
         "security_protocol": settings.broker_security_protocol,
     }
-    if settings.broker_security_protocol.endswith("SSL"):
-        options["ssl_context"] = create_ssl_context(
-            cafile=settings.broker_ssl_cafile or None,
-            certfile=settings.broker_ssl_certfile or None,
-            keyfile=settings.broker_ssl_keyfile or None,
-        )
-    if settings.broker_security_protocol.startswith("SASL"):
+    if settings.uses_tls:
+        options["ssl_context"] = broker_context(settings)
+    if settings.uses_sasl:
         options["sasl_mechanism"] = settings.broker_sasl_mechanism
-        options["sasl_plain_username"] = settings.broker_sasl_username
-        options["sasl_plain_password"] = settings.broker_sasl_password.get_secret_value()
+        if settings.broker_sasl_mechanism == "OAUTHBEARER":
+            options["sasl_oauth_token_provider"] = token_provider(settings)
+        else:
+            options["sasl_plain_username"] = settings.broker_sasl_username
+            options["sasl_plain_password"] = settings.broker_sasl_password.get_secret_value()
     return options
+
+
+async def start_client(client: AIOKafkaAdminClient | AIOKafkaConsumer | AIOKafkaProducer, settings: Settings) -> None:
+    """Start it. Raises UserError, with the cause: no broker answers, it doesn't let us in, or denies a right."""
+    try:
+        await client.start()
+    except (ProducerFenced, InvalidProducerEpoch):  # no matter of the connection
+        raise
+    except (KafkaError, OSError) as error:
+        raise await ask_why(settings, error) from error
+
+
+async def ask_why(settings: Settings, error: BaseException) -> UserError:
+    """The line for a client that couldn't start, or whose connections broke: the broker itself is asked why."""
+    return await explain_start(settings, client_options(settings), error)
+
+
+def look_at(sent: asyncio.Future[Any]) -> None:
+    """Where one send fails, nobody waits for the others; asyncio would report each of them with a traceback."""
+    if not sent.cancelled():
+        sent.exception()
+
+
+def denial_of(producer: AIOKafkaProducer, error: BaseException) -> BaseException | None:
+    """The refused right that a transaction failed of, if that is why `error` was raised.
+
+    aiokafka tells it to whoever waits for the transaction's end; a send or an offset that comes after it is told only
+    that there is no transaction.
+    """
+    ended = getattr(producer._txn_manager, "_transaction_waiter", None)  # noqa: SLF001 - what its commit waits for
+    failure = None
+    if ended is not None and ended.done() and not ended.cancelled():
+        failure = ended.exception()  # looked at in any case: what nobody has looked at is reported with a traceback
+    if is_denial(error):
+        return error
+    return failure if is_denial(failure) and isinstance(error, Exception) else None
 
 
 def transactional_options(settings: Settings, transactional_id: str) -> dict[str, Any]:
@@ -81,25 +123,15 @@ async def stop_producer(producer: AIOKafkaProducer) -> None:
         await producer.client.close()
 
 
-def unreachable(settings: Settings, error: BaseException) -> BrokerUnavailableError:
-    """What a person is told where no broker answers."""
-    return BrokerUnavailableError(
-        f"no Kafka broker answers at {settings.broker} ({error}). "
-        "Start one (`everycent broker`) or set EVERYCENT_BROKER."
-    )
-
-
 @asynccontextmanager
 async def open_admin(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
-    """A connected admin client. Raises BrokerUnavailableError if none answers."""
+    """A connected admin client. Raises UserError if it can't connect, or if the broker denies a right meanwhile."""
     admin = AIOKafkaAdminClient(request_timeout_ms=REQUEST_TIMEOUT_MS, **client_options(settings))
     try:
-        await admin.start()
-    except (KafkaConnectionError, KafkaError, OSError) as error:
-        await admin.close()
-        raise unreachable(settings, error) from error
-    try:
+        await start_client(admin, settings)
         yield admin
+    except DENIALS as error:
+        raise explain(settings, error) from error
     finally:
         await admin.close()
 
@@ -109,14 +141,15 @@ async def group_offsets(
 ) -> dict[TopicPartition, OffsetAndMetadata]:
     """What `group` has committed, for all its partitions or those asked for; an offset below 0: nothing yet.
 
-    A broker's first group has to wait until there is a place for groups; raises KafkaError if that takes too long.
+    A broker's first group has to wait until there is a place for groups, and a connection that broke is made anew: the
+    broker cuts it where our token has expired. Raises KafkaError if that takes too long.
     """
     deadline = asyncio.get_running_loop().time() + COORDINATOR_WAIT_S
     while True:
         try:
             offsets: dict[TopicPartition, OffsetAndMetadata]
             offsets = await admin.list_consumer_group_offsets(group, partitions=partitions)
-        except (GroupCoordinatorNotAvailableError, NotCoordinatorForGroupError):
+        except (GroupCoordinatorNotAvailableError, NotCoordinatorForGroupError, KafkaConnectionError):
             if asyncio.get_running_loop().time() > deadline:
                 raise
             await asyncio.sleep(COORDINATOR_POLL_S)
@@ -128,7 +161,7 @@ async def group_offsets(
 async def open_consumer(settings: Settings, **options: Any) -> AsyncIterator[AIOKafkaConsumer]:
     """A connected consumer without a group that sees committed records only.
 
-    Raises BrokerUnavailableError if no broker answers.
+    Raises UserError if it can't connect, or if the broker denies a right meanwhile.
     """
     consumer = AIOKafkaConsumer(
         isolation_level="read_committed",
@@ -139,11 +172,9 @@ async def open_consumer(settings: Settings, **options: Any) -> AsyncIterator[AIO
         **{**client_options(settings), **options},
     )
     try:
-        await consumer.start()
-    except (KafkaConnectionError, KafkaError, OSError) as error:
-        await consumer.stop()
-        raise unreachable(settings, error) from error
-    try:
+        await start_client(consumer, settings)
         yield consumer
+    except DENIALS as error:
+        raise explain(settings, error) from error
     finally:
         await consumer.stop()

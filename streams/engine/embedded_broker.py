@@ -46,11 +46,12 @@ class EmbeddedBroker:
     """One broker with its data folder. Used as a context manager, or with `start` and `stop`; may be started again.
 
     `port` None: the port of last time, or `preferred_port`, if that is free; or else a free one. `properties` are added
-    to the server's, and win. `format_arguments` go to Kafka's storage tool when the folder is new (`--add-scram …`).
+    to the server's, and win. `format_arguments` go to Kafka's storage tool when the folder is new (`--add-scram …`),
+    `java_options` to the server's Java.
     Every method blocks; in a coroutine call them through `asyncio.to_thread`.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a broker may be given, by name
         self,
         data_dir: Path,
         port: int | None = None,
@@ -58,10 +59,12 @@ class EmbeddedBroker:
         preferred_port: int | None = None,
         properties: Mapping[str, str] | None = None,
         format_arguments: Sequence[str] = (),
+        java_options: Sequence[str] = (),
     ) -> None:
         self.data_dir = data_dir.resolve()
         self.properties = dict(properties or {})  # may be changed between a stop and the next start
         self._format_arguments = tuple(format_arguments)
+        self._java_options = tuple(java_options)
         self._wanted_port = port
         self._preferred_port = preferred_port
         self._ports: broker_config.Ports | None = None
@@ -251,7 +254,12 @@ class EmbeddedBroker:
 
     def _spawn(self, runtime: Runtime) -> None:
         assert self._lock is not None
-        command = [*broker_config.java_command(runtime), "kafka.Kafka", str(self._config_path)]
+        command = [
+            *broker_config.java_command(runtime),
+            *self._java_options,
+            "kafka.Kafka",
+            str(self._config_path),
+        ]
         self._leash = Leash()
         with self.log_path.open("ab") as log:
             self._process = self._leash.spawn(command, log, folder=self.data_dir, inherited_files=[self._lock.fileno()])

@@ -5,15 +5,17 @@ Nothing here belongs to a consumer group and nothing is written; a crash loses n
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from typing import TypeAlias
+from contextlib import asynccontextmanager, suppress
+from typing import Any, TypeAlias
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.client import AIOKafkaClient
 from aiokafka.consumer.fetcher import FetchResult
-from aiokafka.errors import OffsetOutOfRangeError
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from streams.engine.connection import open_consumer
 from streams.engine.packed import keep_fetched_bytes, take_packed
+from streams.engine.refusals import refuse_hidden
 from streams.errors import BrokerUnavailableError, UserError
 from streams.settings import Settings
 
@@ -22,6 +24,8 @@ READ_MAX_RECORDS = 10_000  # in one list: what is packed 15 to 1 must not all st
 FETCH_MAX_WAIT_MS = 5  # a read ends at a known offset; a fetch past it would only hold up the next partition's first
 READ_TIMEOUT_MS = 20  # one wait for records; it also lasts so long where only a marker of a transaction comes
 STALLED_READS_MAX = 3_000  # so many waits in a row (a minute) without progress and the read is given up
+METADATA_TRIES = 10
+METADATA_PAUSE_S = 0.5
 TAIL_STEP_RECORDS = 64  # how far `last_record` looks back at first; markers of transactions take offsets too
 
 Record: TypeAlias = ConsumerRecord
@@ -38,10 +42,11 @@ class LogReader:
         self._packed = packed
 
     async def partitions(self, topic: str) -> list[int]:
-        """The partition numbers of `topic`, ascending. Raises UserError if the topic doesn't exist."""
-        cluster = await self._consumer._client.fetch_all_metadata()  # noqa: SLF001 - the public way gives names only
-        found = cluster.partitions_for_topic(topic)
+        """The partition numbers of `topic`, ascending. Raises UserError: no such topic, KafkaError: it's denied."""
+        client = self._consumer._client  # noqa: SLF001 - the public way gives names only
+        found = (await _all_metadata(client)).partitions_for_topic(topic)
         if not found:
+            await refuse_hidden(client, [topic])
             raise UserError(f"topic {topic!r} doesn't exist. Make the topics with `everycent topics create`.")
         return sorted(found)
 
@@ -131,6 +136,19 @@ class LogReader:
                 return last
             limit, step = position, step * 8
         return None
+
+
+async def _all_metadata(client: AIOKafkaClient) -> Any:
+    """All topics that we may see. Raises KafkaError where no broker says, for some seconds.
+
+    A connection may just have ended, as it does where our token has expired; a broker that wakes from a freeze names no
+    broker at all until its controller has heard of it again.
+    """
+    for _ in range(METADATA_TRIES - 1):
+        with suppress(KafkaError):
+            return await client.fetch_all_metadata()
+        await asyncio.sleep(METADATA_PAUSE_S)
+    return await client.fetch_all_metadata()
 
 
 @asynccontextmanager

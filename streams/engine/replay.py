@@ -45,13 +45,16 @@ from streams.domain.replay import Candidate
 from streams.engine import limits
 from streams.engine.connection import (
     client_options,
+    denial_of,
     group_offsets,
+    look_at,
     open_admin,
+    start_client,
     stop_producer,
     transactional_options,
-    unreachable,
 )
 from streams.engine.reader import LogReader, open_reader
+from streams.engine.refusals import explain, is_denial
 from streams.errors import UserError
 from streams.settings import Settings
 
@@ -90,11 +93,8 @@ class ReplayWriter:
         self._producer = AIOKafkaProducer(**transactional_options(settings, f"{settings.app_id}-replay-rejected"))
 
     async def start(self) -> None:
-        """Step 1: fence every other replay of this deployment. Raises UserError if no broker answers."""
-        try:
-            await self._producer.start()
-        except (KafkaError, OSError) as error:
-            raise unreachable(self._settings, error) from error
+        """Step 1: fence every other replay of this deployment. Raises UserError if it can't connect or mustn't."""
+        await start_client(self._producer, self._settings)
         self._on_step(ReplayStep.FENCED)
 
     async def stop(self) -> None:
@@ -111,6 +111,8 @@ class ReplayWriter:
                 "Wait until the other one has ended; run this again if it wasn't meant to do the same."
             ) from error
         except (KafkaError, OSError, TimeoutError) as error:
+            if is_denial(error):
+                raise explain(self._settings, error) from error
             raise UserError(
                 f"the broker didn't take the orders ({error!r}). Run this again: what it has taken isn't sent twice."
             ) from error
@@ -131,13 +133,18 @@ class ReplayWriter:
                 for each in candidates
             ]
             self._on_step(ReplayStep.SENT)
+            for each in acknowledgements:
+                each.add_done_callback(look_at)
             await asyncio.gather(*acknowledgements)
             self._on_step(ReplayStep.ACKNOWLEDGED)
-        except BaseException:
+        except BaseException as error:
+            denial = denial_of(producer, error)
             # A fenced or dead producer can't abort and needn't: whoever fenced it has seen to that.
             if not producer._txn_manager.is_fatal_error():  # noqa: SLF001 - aiokafka's own context manager asks the same
                 with suppress(KafkaError):  # what failed first is what the person must hear of
                     await producer.abort_transaction()
+            if denial is not None:
+                raise denial from error
             raise
         await producer.commit_transaction()
         self._on_step(ReplayStep.COMMITTED)
@@ -176,6 +183,8 @@ class OrderSearch:
         self._wanted = wanted
         self.found = {}
         donations = self._topics.donations
+        for topic in (donations, self._topics.rejected_orders):  # one that is denied would be waited for in vain
+            await self._reader.partitions(topic)
         partitions = await self._reader.partitions(self._topics.orders)
         self._positions = await self._cuts(partitions)
         ends = await self._settled_ends([TopicPartition(donations, partition) for partition in partitions])
@@ -265,9 +274,9 @@ async def open_search(settings: Settings) -> AsyncIterator[OrderSearch]:
     uncommitted = AIOKafkaConsumer(enable_auto_commit=False, auto_offset_reset="none", **client_options(settings))
     async with open_reader(settings) as reader, open_admin(settings) as admin:
         try:
-            await uncommitted.start()
+            await start_client(uncommitted, settings)
             yield OrderSearch(settings, reader, uncommitted, admin)
         except (KafkaError, OSError) as error:
-            raise unreachable(settings, error) from error
+            raise explain(settings, error) from error
         finally:
             await uncommitted.stop()

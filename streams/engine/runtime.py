@@ -17,10 +17,12 @@ from faust.types import TP
 from streams.engine import limits
 from streams.engine.batches import RecordBatch
 from streams.engine.commit import Committer, OnStep, ignore_step
-from streams.engine.connection import group_offsets, open_admin
+from streams.engine.connection import ask_why, group_offsets, open_admin
 from streams.engine.reader import open_reader
+from streams.engine.refusals import explain, is_denial
 from streams.engine.stage import Stage
 from streams.engine.task import PartitionTask, Phase, Services
+from streams.errors import AccessError, ExitStatus
 from streams.metrics import PartitionStanding
 from streams.native import extension
 from streams.settings import Settings
@@ -43,6 +45,7 @@ class Runtime:
             read_committed=self._read_committed,
             on_step=on_step,
             has_backlog=self._has_backlog,
+            explain=ask_why,
         )
         self._tasks: dict[TopicPartition, PartitionTask] = {}
         self._running: dict[TopicPartition, asyncio.Task[None]] = {}
@@ -114,11 +117,15 @@ class Runtime:
         running.add_done_callback(self._on_end)
         self._tasks[tp], self._running[tp] = task, running
 
-    def _on_end(self, running: asyncio.Task[None]) -> None:
-        if running.cancelled() or running.exception() is None:
-            return
-        self._failure = self._failure or running.exception()
+    def fail(self, error: BaseException) -> None:
+        """End the worker: it can't go on after this."""
+        told = AccessError(str(explain(self._settings, error)), ExitStatus.FAILED) if is_denial(error) else error
+        self._failure = self._failure or told
         self._failed.set()
+
+    def _on_end(self, running: asyncio.Task[None]) -> None:
+        if not running.cancelled() and (error := running.exception()) is not None:
+            self.fail(error)
 
     async def _drop(self, tps: Iterable[TopicPartition], timeout_s: float) -> None:
         running = []

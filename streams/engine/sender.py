@@ -15,8 +15,9 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, KafkaTimeoutError
 
 from streams.domain.murmur2 import partitions_of
-from streams.engine.connection import REQUEST_TIMEOUT_MS, client_options, unreachable
+from streams.engine.connection import REQUEST_TIMEOUT_MS, client_options, start_client
 from streams.engine.reader import open_reader
+from streams.engine.refusals import explain, is_denial
 from streams.errors import UserError
 from streams.settings import Settings
 
@@ -29,8 +30,9 @@ STOP_TIMEOUT_SECONDS = 5
 class RecordSender:
     """Sends chunks of records, each to the partition that Kafka's default partitioner gives its key."""
 
-    def __init__(self, producer: AIOKafkaProducer, topic: str, partition_count: int) -> None:
+    def __init__(self, settings: Settings, producer: AIOKafkaProducer, topic: str, partition_count: int) -> None:
         self._producer = producer
+        self._settings = settings
         self._topic = topic
         self._partition_count = partition_count
         self._in_flight: deque[tuple[int, list[asyncio.Future[Any]]]] = deque()
@@ -85,6 +87,8 @@ class RecordSender:
         self._acknowledged += records
 
     def _undelivered(self, error: BaseException) -> UserError:
+        if is_denial(error):
+            return explain(self._settings, error)
         reached = f"It has {self._acknowledged:,} records of this run, perhaps some more"
         if isinstance(error, TimeoutError | KafkaTimeoutError):
             return UserError(f"the broker stopped taking records for topic {self._topic!r}. {reached}. Is it running?")
@@ -104,12 +108,8 @@ async def open_sender(settings: Settings, topic: str) -> AsyncIterator[RecordSen
         **client_options(settings),
     )
     try:
-        await producer.start()
-    except (KafkaError, OSError) as error:
-        await _stop(producer)
-        raise unreachable(settings, error) from error
-    try:
-        yield RecordSender(producer, topic, partition_count)
+        await start_client(producer, settings)
+        yield RecordSender(settings, producer, topic, partition_count)
     finally:
         await _stop(producer)
 

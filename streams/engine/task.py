@@ -20,11 +20,17 @@ from aiokafka.structs import OffsetAndMetadata
 from streams.engine import limits
 from streams.engine.batches import RecordBatch
 from streams.engine.commit import OnStep, Step, ignore_step
+from streams.engine.refusals import explain
 from streams.engine.stage import Log, Output, Processor, Stage
-from streams.errors import BrokerUnavailableError, ExitStatus, UserError
+from streams.errors import AccessError, BrokerUnavailableError, ExitStatus, UserError
 from streams.settings import Settings
 
 logger = structlog.get_logger(__name__)
+
+
+async def _explain_unasked(settings: Settings, error: BaseException) -> UserError:
+    """What the error itself says. A worker asks the broker for more (`streams.engine.connection.ask_why`)."""
+    return explain(settings, error)
 
 
 class Writer(Protocol):
@@ -45,6 +51,7 @@ class Services:
     read_committed: Callable[[TopicPartition], Awaitable[OffsetAndMetadata | None]]  # the group's offset
     on_step: OnStep = ignore_step
     has_backlog: Callable[[], bool] = lambda: False  # more waits in this worker than it gets done
+    explain: Callable[[Settings, BaseException], Awaitable[UserError]] = _explain_unasked
 
 
 class Phase(Enum):
@@ -127,7 +134,11 @@ class PartitionTask:
                 except (ProducerFenced, InvalidProducerEpoch):
                     self._log.warning("fenced: another worker owns this partition, or the broker gave us up")
                     await self._pause(limits.FENCED_PAUSE_HEARTBEATS * self._settings.heartbeat_interval_ms / 1_000)
-                except (KafkaError, BrokerUnavailableError, OSError) as error:
+                except (KafkaError, AccessError, BrokerUnavailableError, OSError) as error:
+                    self.phase = Phase.PAUSING  # the broker may take its time to say why: a stop needn't wait for it
+                    told = await self._services.explain(self._settings, error)
+                    if isinstance(told, AccessError):
+                        raise AccessError(str(told), ExitStatus.FAILED) from error
                     pause_s = limits.RESTART_BACKOFF_S[min(self._failures, len(limits.RESTART_BACKOFF_S) - 1)]
                     self._log.warning("given up for now; will restore and go on", error=repr(error), pause_s=pause_s)
                     self._failures += 1

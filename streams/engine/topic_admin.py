@@ -9,10 +9,11 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaError, for_code
+from aiokafka.errors import KafkaError, TopicAuthorizationFailedError, for_code
 
 from schemas.topics import TOPIC_CONFIGS, Topic
-from streams.engine.connection import open_admin, unreachable
+from streams.engine.connection import open_admin
+from streams.engine.refusals import denied, explain, refuse_hidden
 from streams.errors import UserError
 from streams.settings import Settings
 
@@ -53,14 +54,14 @@ async def create_topics(settings: Settings, partitions: int | None = None, repli
     """
     async with open_admin(settings) as admin:
         try:
-            existing = _ours(settings, await _partition_counts(admin))
+            existing = await _ours(settings, admin)
             wanted = plan(settings, existing, partitions)
             missing = [topic for topic in Topic if topic not in existing]
             if missing:
                 await _create(admin, settings, {topic: wanted[topic] for topic in missing}, replication)
             await _wait_for_leaders(admin, settings, wanted)
         except (KafkaError, OSError, TimeoutError) as error:
-            raise unreachable(settings, error) from error
+            raise explain(settings, error) from error
     return [TopicState(settings.topics.name(topic), wanted[topic], topic in missing) for topic in Topic]
 
 
@@ -81,19 +82,19 @@ async def existing_topics(settings: Settings) -> dict[Topic, int]:
     """The deployment's topics that there are, with their partition counts. Raises UserError if no broker answers."""
     async with open_admin(settings) as admin:
         try:
-            return _ours(settings, await _partition_counts(admin))
+            return await _ours(settings, admin)
         except (KafkaError, OSError, TimeoutError) as error:
-            raise unreachable(settings, error) from error
+            raise explain(settings, error) from error
 
 
 async def delete_topics(settings: Settings) -> None:
     """Take the deployment's topics and all that is on them away, for ever. Raises UserError if the broker doesn't."""
     async with open_admin(settings) as admin:
         try:
-            existing = _ours(settings, await _partition_counts(admin))
+            existing = await _ours(settings, admin)
             response = await admin.delete_topics([settings.topics.name(topic) for topic in existing])
         except (KafkaError, OSError, TimeoutError) as error:
-            raise unreachable(settings, error) from error
+            raise explain(settings, error) from error
     for topic, code in response.topic_error_codes:
         if code != _NO_ERROR:
             raise UserError(f"the broker at {settings.broker} doesn't delete {topic!r}: {for_code(code).__name__}")
@@ -122,8 +123,12 @@ def plan(settings: Settings, existing: Mapping[Topic, int], partitions: int | No
     return wanted
 
 
-def _ours(settings: Settings, counts: Mapping[str, int]) -> dict[Topic, int]:
-    return {topic: counts[name] for topic in Topic if (name := settings.topics.name(topic)) in counts}
+async def _ours(settings: Settings, admin: AIOKafkaAdminClient) -> dict[Topic, int]:
+    """Ours that there are. Raises TopicAuthorizationFailedError if there may be one that we aren't to see."""
+    counts = await _partition_counts(admin)
+    names = {topic: settings.topics.name(topic) for topic in Topic}
+    await refuse_hidden(admin._client, [name for name in names.values() if name not in counts])  # noqa: SLF001 - see there
+    return {topic: counts[name] for topic, name in names.items() if name in counts}
 
 
 async def _partition_counts(admin: AIOKafkaAdminClient) -> dict[str, int]:
@@ -143,6 +148,8 @@ async def _create(
     )
     for topic, code, *details in response.topic_errors:
         if code not in {_NO_ERROR, _ALREADY_EXISTS}:  # somebody else may just have made it; its count is checked next
+            if for_code(code) is TopicAuthorizationFailedError:
+                raise denied(settings, "topic", [topic], "Create")
             why = next((detail for detail in details if detail), for_code(code).__name__)
             raise UserError(f"the broker at {settings.broker} doesn't create topic {topic!r}: {why}")
 

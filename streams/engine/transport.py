@@ -19,6 +19,7 @@ from streams.engine import connection
 from streams.engine.assignor import TopicwiseStickyAssignor
 from streams.engine.batches import RecordBatch
 from streams.engine.packed import as_it_is, keep_fetched_bytes, take_packed
+from streams.engine.refusals import DENIALS, is_denial
 from streams.native import extension
 from streams.settings import Settings
 
@@ -27,12 +28,39 @@ PARTITION_FETCH_MAX_BYTES = 256 * 1024  # packed; an order of the largest size s
 FETCH_MAX_WAIT_MS = 250  # an idle fetch returns so often, so a partition that starts to want records waits no longer
 HELD_BACK_POLL_S = 0.01  # how soon a partition that was held back is looked at again
 REBALANCE_TIMEOUT_MS = 30_000
+COORDINATOR_LOOK_S = 0.5  # how soon it is noticed that the group may not be joined
 
 Wants = Callable[[TopicPartition], bool]
+Fail = Callable[[BaseException], None]
 
 
 class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
-    """Faust's consumer thread with our consumer and our way of taking what it fetched."""
+    """Faust's consumer thread with our consumer and our way of taking what it fetched.
+
+    A right that the broker denies ends the worker through `Transport.fail`. Faust would write a traceback for the right
+    to read, and wait for ever without the right to join the group.
+    """
+
+    _looking: asyncio.Task[None] | None = None
+
+    async def on_start(self) -> None:
+        await super().on_start()
+        self._looking = asyncio.get_running_loop().create_task(self._look_at_coordinator())
+
+    async def on_thread_stop(self) -> None:
+        if self._looking is not None:
+            self._looking.cancel()
+        await super().on_thread_stop()
+
+    async def _look_at_coordinator(self) -> None:
+        """Before there is an assignment nobody fetches, and nobody else hears what the coordinator has to say."""
+        coordinator = self._consumer._coordinator  # noqa: SLF001
+        while not is_denial(error := coordinator._pending_exception):  # noqa: ASYNC110, SLF001 - it tells nobody
+            await asyncio.sleep(COORDINATOR_LOOK_S)
+        self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        self.parent_loop.call_soon_threadsafe(self.transport.fail, error)
 
     def _create_worker_consumer(self, transport: "Transport") -> AIOKafkaConsumer:
         settings = transport.settings
@@ -71,8 +99,16 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         fetcher = consumer._fetcher  # noqa: SLF001 - the seam that this class is
         if consumer._closed or fetcher._closed:  # noqa: SLF001
             raise driver.ConsumerStoppedError
+        try:
+            return await self._take_within(fetcher, active_partitions, timeout or 0)
+        except DENIALS as error:
+            self._fail(error)
+            await asyncio.sleep(COORDINATOR_LOOK_S)  # the worker is about to end, and Faust would ask again at once
+            return {}
+
+    async def _take_within(self, fetcher: Any, active_partitions: set[TP], seconds: float) -> dict[TP, RecordBatch]:
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + (timeout or 0)
+        deadline = loop.time() + seconds
         with fetcher._subscriptions.fetch_context():  # noqa: SLF001
             while True:
                 if fetcher._subscriptions.reassignment_in_progress:  # noqa: SLF001
@@ -151,12 +187,17 @@ class Producer(driver.Producer):  # type: ignore[misc]
 
 
 class Transport(driver.Transport):  # type: ignore[misc]
-    """Faust's aiokafka transport with our consumer. `wants` says whether a partition takes records now; thread-safe."""
+    """Faust's aiokafka transport with our consumer.
+
+    `wants` says whether a partition takes records now, and is thread-safe; `fail` is told, in the worker's own thread,
+    what the worker can't go on after.
+    """
 
     Consumer: ClassVar[type] = Consumer
     Producer: ClassVar[type] = Producer
 
-    def __init__(self, *args: Any, settings: Settings, wants: Wants, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, settings: Settings, wants: Wants, fail: Fail, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.settings = settings
         self.wants = wants
+        self.fail = fail

@@ -20,7 +20,7 @@ from streams.domain.audit import AuditCounts, Need, PartitionAudit, Scope
 from streams.domain.audit_findings import Finding, Findings
 from streams.domain.audit_totals import Ledger, TotalsAudit
 from streams.domain.audit_windows import AuditCalendar
-from streams.engine.connection import open_admin, open_consumer, unreachable
+from streams.engine.connection import open_admin, open_consumer, start_client
 from streams.engine.reader import FETCH_MAX_WAIT_MS, LogReader
 from streams.errors import ExitStatus, UserError
 from streams.settings import Settings
@@ -118,10 +118,7 @@ async def _settle(settings: Settings, stack: AsyncExitStack, wait_s: float, prog
     )
     uncommitted = open_uncommitted(settings)
     stack.push_async_callback(uncommitted.stop)
-    try:
-        await uncommitted.start()
-    except (KafkaError, OSError) as error:
-        raise unreachable(settings, error) from error
+    await start_client(uncommitted, settings)
     taker = SnapshotTaker(settings, admin, committed, uncommitted)
     clock = asyncio.get_running_loop().time
     deadline = clock() + wait_s

@@ -15,6 +15,8 @@ COMMANDS = [
     ("totals",),
     ("audit",),
     ("simulate", "--orders", "10"),
+    ("rejected",),
+    ("replay-rejected",),
     ("worker",),
 ]
 
@@ -48,6 +50,14 @@ def test_without_a_broker_a_command_ends_with_one_line_and_status_2(command, nob
     assert line.startswith(f"everycent: no Kafka broker answers at {nobody}")
     assert "everycent broker" in line
     assert "EVERYCENT_BROKER" in line
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_a_file_that_is_missing_ends_a_command_before_it_connects_with_one_line_that_names_it(command, tmp_path):
+    missing = str(tmp_path / "ca.pem")
+    done = run(*command, EVERYCENT_BROKER_SECURITY_PROTOCOL="SSL", EVERYCENT_BROKER_SSL_CAFILE=missing)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr == f"everycent: EVERYCENT_BROKER_SSL_CAFILE={missing!r}: No such file or directory\n"
 
 
 def test_a_wrong_setting_ends_with_one_line_that_names_the_variable():

@@ -1,6 +1,5 @@
 """Real workers as processes of their own, to be killed, frozen and stopped; and the audit as judge."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -11,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from streams.domain.load import LoadPlan
-from streams.settings import Settings
+from streams.settings import Settings, child_environment
 from streams.simulation import run_simulation
 from streams.views.audit import AuditReport, run_audit
 
@@ -21,12 +20,7 @@ DRAIN_TIMEOUT_S = 90
 
 def environment(settings: Settings) -> dict[str, str]:
     """This process's environment with `settings` in it, as a worker reads them."""
-    ours = {
-        f"EVERYCENT_{name.upper()}": str(getattr(settings, name))
-        for name in type(settings).model_fields
-        if not name.startswith("broker_")
-    }
-    return {**os.environ, **ours, "PYTHONPATH": str(REPOSITORY)}
+    return {**child_environment(settings), "PYTHONPATH": str(REPOSITORY)}
 
 
 class WorkerProcess:

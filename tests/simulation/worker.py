@@ -16,7 +16,10 @@ from aiokafka.structs import OffsetAndMetadata
 
 from streams.engine.batches import RecordBatch
 from streams.engine.commit import Step
+from streams.engine.refusals import explain
 from streams.engine.runtime import Runtime
+from streams.errors import UserError
+from streams.settings import Settings
 from tests.simulation.clients import SimulatedLog, SimulatedProducer, opened
 from tests.simulation.clock import Killed, Process
 from tests.simulation.kafka import PartitionLog
@@ -26,6 +29,11 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 HELD_BACK_POLL_S = 0.03  # how soon a partition whose task wants nothing is looked at again
+
+
+async def explained(settings: Settings, error: BaseException) -> UserError:
+    """Without asking a broker: there is no network here."""
+    return explain(settings, error)
 
 
 class WorkerProcess(Process):
@@ -43,7 +51,7 @@ class WorkerProcess(Process):
         self.consumer = SimulatedConsumer(self, world.chance_of(self.name, "consumer"))
         self.runtime = self.context.run(Runtime, world.settings, world.stages, self._on_step)
         self.runtime._services = dataclasses.replace(
-            self.runtime._services, open_log=self._open_log, read_committed=self._read_committed
+            self.runtime._services, open_log=self._open_log, read_committed=self._read_committed, explain=explained
         )
         self._start(self._follow_assignments())
         self._start(self._watch())
