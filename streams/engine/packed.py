@@ -7,6 +7,7 @@ iterates over `PackedRecords` gets single records, unpacked by aiokafka.
 from collections.abc import Iterator, Sequence
 from typing import Any, overload
 
+import cramjam
 from aiokafka import TopicPartition
 from aiokafka.consumer import fetcher
 from aiokafka.consumer.fetcher import READ_COMMITTED, FetchResult, PartitionRecords
@@ -54,6 +55,8 @@ class PackedRecords(Sequence[LogRecord]):
         self.data, self.aborted, self.position = data, aborted, position
         self._tp = tp
         self._unpacked: list[LogRecord] | None = None
+        if not self.readable:
+            self._unpack()  # now: where a batch of an older format ends is told by its records
 
     def since(self, position: int) -> "PackedRecords":
         """The records at or after `position`."""
@@ -78,7 +81,12 @@ class PackedRecords(Sequence[LogRecord]):
                 self._tp, MemoryRecords(self.data), self.aborted, self.position, None, None, True, READ_COMMITTED
             )
             records._consumer_record = as_it_is  # noqa: SLF001 - the seam that this module is
-            self._unpacked = list(records)
+            try:
+                # Behind a whole batch before its position aiokafka goes back to that batch's end.
+                self._unpacked = [record for record in records if record.offset >= self.position]
+            except (SystemError, cramjam.DecompressionError) as error:  # what it meets in damaged bytes, unchecked
+                raise CorruptRecordException(f"{error} - {self._tp}") from error
+            self.next_offset = max(self.next_offset, records.next_fetch_offset)
         return self._unpacked
 
 

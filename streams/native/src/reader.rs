@@ -70,8 +70,8 @@ impl Reader {
         Ok(Self { decoder: Decoder::new()?, scratch: Vec::new() })
     }
 
-    /// Give each committed record at or after `position` to `each`, in the order of the log.
-    pub fn read<F>(&mut self, data: &[u8], aborted: Aborted, position: i64, mut each: F) -> Result<(), Fault>
+    /// Give each committed record at or after `position` to `each`, once, in the order of the log.
+    pub fn read<F>(&mut self, data: &[u8], aborted: Aborted, mut position: i64, mut each: F) -> Result<(), Fault>
     where
         F: FnMut(&Record) -> Result<(), Fault>,
     {
@@ -90,6 +90,7 @@ impl Reader {
                 _ => return Err(Fault::Corrupt("a record batch with a codec that isn't read here")),
             };
             read_records(&batch, body, position, &mut each)?;
+            position = batch.next_offset;
         }
         if self.scratch.capacity() > SCRATCH_KEPT_MAX {
             self.scratch = Vec::new();
@@ -106,7 +107,7 @@ pub fn outline(data: &[u8], aborted: Aborted, position: i64) -> Result<Outline, 
         match batches.next() {
             Ok(Some(batch)) => {
                 if batch.next_offset > position {
-                    found.records += i64::from(batch.records).min(batch.next_offset - position);
+                    found.records += i64::from(batch.records.max(0)).min(batch.next_offset - position);
                     found.readable &= matches!(batch.attributes & CODEC_MASK, CODEC_NONE | CODEC_ZSTD);
                 }
             }
@@ -137,17 +138,20 @@ impl<'a> Batches<'a> {
         Self { rest: data, aborted, aborted_producers: HashSet::new(), next_offset: i64::MIN }
     }
 
+    /// True if the fetch begins with an older format; behind one of ours none can come.
     fn is_older_format(&self) -> bool {
-        self.rest.get(MAGIC_AT).is_some_and(|&magic| magic < 2)
+        self.next_offset == i64::MIN && self.rest.get(MAGIC_AT).is_some_and(|&magic| magic < 2)
     }
 
     fn next(&mut self) -> Result<Option<Batch<'a>>, Fault> {
         while let Some(whole) = self.take_whole()? {
             let attributes = i16_at(whole, 21);
             let base_offset = i64_at(whole, 0);
+            let last_step = i64::from(i32_at(whole, 23));
+            let next_offset = base_offset.checked_add(last_step + 1).filter(|_| base_offset >= 0 && last_step >= 0);
             let batch = Batch {
                 base_offset,
-                next_offset: base_offset + i64::from(i32_at(whole, 23)) + 1,
+                next_offset: next_offset.ok_or(Fault::Corrupt("a record batch of impossible offsets"))?,
                 attributes,
                 first_timestamp: i64_at(whole, 27),
                 max_timestamp: i64_at(whole, 35),
@@ -164,14 +168,13 @@ impl<'a> Batches<'a> {
 
     /// The bytes of the next batch that is there as a whole, checked.
     fn take_whole(&mut self) -> Result<Option<&'a [u8]>, Fault> {
-        if self.rest.len() < HEADER_BYTES {
+        if self.rest.len() <= MAGIC_AT {
             return Ok(None);
         }
-        let length = i32_at(self.rest, LENGTH_AT) as usize;
-        let size = LENGTH_AT + 4 + length;
-        if i32_at(self.rest, LENGTH_AT) < 0 {
+        let Ok(length) = usize::try_from(i32_at(self.rest, LENGTH_AT)) else {
             return Err(Fault::Corrupt("a record batch of negative length"));
-        }
+        };
+        let size = LENGTH_AT + 4 + length;
         if self.rest[MAGIC_AT] != 2 {
             return Err(Fault::Corrupt("a record batch of another format"));
         }
@@ -207,7 +210,7 @@ fn is_abort_marker(mut body: &[u8]) -> bool {
     record_of(&mut body).is_some_and(|(_, _, key, _)| key.is_some_and(|key| key.starts_with(&ABORT_MARKER)))
 }
 
-fn read_records<F>(batch: &Batch, mut body: &[u8], position: i64, each: &mut F) -> Result<(), Fault>
+fn read_records<F>(batch: &Batch, mut body: &[u8], mut position: i64, each: &mut F) -> Result<(), Fault>
 where
     F: FnMut(&Record) -> Result<(), Fault>,
 {
@@ -216,18 +219,26 @@ where
         let Some((time, step, key, value)) = record_of(&mut body) else {
             return Err(Fault::Corrupt("a record that doesn't fit its batch"));
         };
-        let offset = batch.base_offset.wrapping_add(step);
+        if !(0..batch.next_offset - batch.base_offset).contains(&step) {
+            return Err(Fault::Corrupt("a record beyond the offsets of its batch"));
+        }
+        let offset = batch.base_offset + step;
         let timestamp = if stamped_by_broker { batch.max_timestamp } else { batch.first_timestamp.wrapping_add(time) };
         if offset >= position {
             each(&Record { offset, timestamp, key, value })?;
+            position = offset + 1;
         }
+    }
+    if !body.is_empty() {
+        return Err(Fault::Corrupt("a record batch with more than its records"));
     }
     Ok(())
 }
 
 type Parts<'a> = (i64, i64, Option<&'a [u8]>, Option<&'a [u8]>);
 
-/// The record at the front of `body`: its time and offset from the batch's, key and value. Headers are passed over.
+/// The record at the front of `body`: its time and offset from the batch's, key and value. Headers are passed over, but
+/// must be there as a whole, and nothing behind them.
 fn record_of<'a>(body: &mut &'a [u8]) -> Option<Parts<'a>> {
     let length = usize::try_from(varint::take(body)?).ok()?;
     if length > body.len() {
@@ -241,7 +252,11 @@ fn record_of<'a>(body: &mut &'a [u8]) -> Option<Parts<'a>> {
     let step = varint::take(&mut record)?;
     let key = field_of(&mut record)?;
     let value = field_of(&mut record)?;
-    Some((time, step, key, value))
+    for _ in 0..usize::try_from(varint::take(&mut record)?).ok()? {
+        field_of(&mut record)??; // a name, never null
+        field_of(&mut record)?;
+    }
+    record.is_empty().then_some((time, step, key, value))
 }
 
 #[allow(clippy::option_option)] // not there, or null

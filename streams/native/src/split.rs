@@ -14,7 +14,7 @@ use crate::reader::{Aborted, Reader, Record};
 use crate::text;
 use crate::writer::{Finished, NO_HEADERS, Packer, Writer};
 
-const FUTURE_TOLERANCE_MS: i64 = 86_400_000;
+const FUTURE_TOLERANCE_MS: i128 = 86_400_000;
 const MINUTE_MS: i64 = 60_000;
 const BPS_PER_WHOLE: u64 = 10_000;
 const MINIMUM_RATE_DONATION_FEN: u64 = 2;
@@ -240,7 +240,7 @@ impl State {
     }
 
     fn split(&mut self, ask: &Ask, record: &Record, order: &Order) -> Result<(), Fault> {
-        let ahead_ms = order.completed_at - record.timestamp;
+        let ahead_ms = i128::from(order.completed_at) - i128::from(record.timestamp); // any producer's, where they stamp
         if ahead_ms > FUTURE_TOLERANCE_MS {
             let refusal = Python::attach(|py| ask.too_far.call1(py, (ahead_ms,)))?;
             self.refuse(record, refusal);

@@ -1,0 +1,141 @@
+"""The same fold in Rust and in Python, side by side: each step is done by both, each commit compared to the byte."""
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+from streams.agents.split_native import NativeSplitProcessor
+from streams.agents.split_processor import SplitProcessor
+from streams.agents.totals_native import NativeTotalsProcessor
+from streams.agents.totals_processor import TotalsProcessor
+from streams.domain.windows import Calendar
+from streams.engine.packed import PackedRecords
+from streams.engine.stage import Outgoing, Output
+from streams.settings import Settings
+from tests.native.batches import CODECS, ORDERS_0, pack, written
+from tests.native.logs import FakeLog
+
+TOTALS_PARTITIONS = 3
+Commit = dict[tuple[str, int], list[Outgoing]]
+
+
+def any_form(records: Sequence[Any], rng: random.Random) -> Sequence[Any]:
+    """`records` (never none) in one of the forms in which a fold may get them."""
+    if rng.random() < 0.25:
+        return records
+    codec = rng.choice([*CODECS, "none", "zstd", "zstd", "zstd"])
+    data = pack(records, codec, rng.choice([1, 7, 1_000]) if len(records) < 100 else 1_000)
+    if rng.random() < 0.2:
+        data += data[: rng.randrange(61)]  # of a next batch no more than its header
+    return PackedRecords(ORDERS_0, data, [], records[0].offset)
+
+
+class SplitPair:
+    """One partition of `orders`, folded twice."""
+
+    def __init__(self, settings: Settings, piece_records: int = 1_000) -> None:
+        self._settings = settings
+        self._donations = settings.topics.donations
+        self.of_python, self.of_native = FakeLog(piece_records), FakeLog(piece_records)
+        self.commits: list[Commit] = []
+        self.counts = dict.fromkeys(("accepted", "no_pledge", "repeats"), 0)
+        self._open()
+
+    def _open(self) -> None:
+        self.python = SplitProcessor(self._settings, 0, TOTALS_PARTITIONS)
+        self.native = NativeSplitProcessor(self._settings, 0, TOTALS_PARTITIONS)
+
+    def fold(self, records: Sequence[Any], form: Sequence[Any] | None = None) -> None:
+        """`form` holds the same records for Rust."""
+        self.python.fold(list(records))
+        self.native.fold(records if form is None else form)
+
+    def fold_idle(self) -> None:
+        assert self.python.fold_idle() == self.native.fold_idle()
+
+    def commit(self) -> Commit:
+        outcome, counted = self.python._outcome, self.native._splitter.take_counts()
+        assert (outcome.accepted, outcome.no_pledge, outcome.repeats) == counted[:3]
+        for name in self.counts:
+            self.counts[name] += getattr(outcome, name)
+        expected, found = written(self.python.take_output(0)), written(self.native.take_output(0))
+        donations = expected.get((self._donations, 0), [])
+        assert len(donations) == counted[3]
+        self.compare(expected, found)
+        self.of_python.write(expected)
+        self.of_native.write(found)
+        self.commits.append(found)
+        return found
+
+    def compare(self, expected: Commit, found: Commit) -> None:
+        donations = (self._donations, 0)
+        assert found.get(donations) == expected.get(donations)
+        assert without_times(found) == without_times(expected)
+
+    async def restart(self, *, crossed: bool) -> int | None:
+        """As after a crash: each reads back its own log, or the other's."""
+        self._open()
+        logs = (self.of_native, self.of_python) if crossed else (self.of_python, self.of_native)
+        positions = [await self.python.restore(logs[0], ""), await self.native.restore(logs[1], "")]
+        assert positions[0] == positions[1]
+        assert self.native._splitter.clock_ms == self.python._state.memory.clock_ms
+        return positions[0]
+
+
+class TotalsPair:
+    """One partition of `project-deltas`, folded twice."""
+
+    def __init__(self, settings: Settings, sources: int) -> None:
+        self._settings, self._sources = settings, sources
+        self._topic = settings.topics.project_totals
+        self.of_python, self.of_native = FakeLog(), FakeLog()
+        self.metadata = ""
+        self._ordered = True
+        self._open()
+
+    def _open(self) -> None:
+        calendar = Calendar(self._settings.timezone)
+        self.python = TotalsProcessor(self._settings, 0, calendar, self._sources)
+        self.native = NativeTotalsProcessor(self._settings, 0, calendar, self._sources)
+
+    def fold(self, records: Sequence[Any], form: Sequence[Any] | None = None) -> None:
+        self.python.fold(list(records))
+        self.native.fold(records if form is None else form)
+
+    def commit(self, position: int) -> list[Outgoing]:
+        outcome = self.python._state._outcome
+        assert self.native._totals.take_counts() == (outcome.late_donations, outcome.released_donations)
+        outputs: list[Output] = [self.python.take_output(position), self.native.take_output(position)]
+        assert outputs[0].metadata == outputs[1].metadata
+        self.metadata = outputs[0].metadata
+        commits = [written(output) for output in outputs]
+        expected, found = (without_times(commit) for commit in commits)
+        if not self._ordered:
+            # What took back a tombstone may publish the rest of that window in another order; a key's own order stands.
+            expected, found = by_key(expected), by_key(found)
+        assert found == expected
+        assert list(self.native._totals.sizes()) == list(self.python._state.table_sizes().values())
+        self.of_python.write(commits[0])
+        self.of_native.write(commits[1])
+        self._any_tombstone = getattr(self, "_any_tombstone", False) or any(
+            value is None for _, value, *_ in commits[1].get((self._topic, 0), [])
+        )
+        return commits[1].get((self._topic, 0), [])
+
+    async def restart(self, *, crossed: bool, metadata: bool) -> int | None:
+        self._open()
+        self._ordered = self._ordered and not getattr(self, "_any_tombstone", False)
+        text = self.metadata if metadata else ""
+        logs = (self.of_native, self.of_python) if crossed else (self.of_python, self.of_native)
+        positions = [await self.python.restore(logs[0], text), await self.native.restore(logs[1], text)]
+        assert positions[0] == positions[1]
+        return positions[0]
+
+
+def without_times(commit: Commit) -> Any:
+    """Keys, values and headers: all but the time of writing."""
+    return {to: [(key, value, headers) for key, value, _, headers in records] for to, records in commit.items()}
+
+
+def by_key(commit: Any) -> Any:
+    return {to: sorted(records, key=lambda record: record[0] or b"") for to, records in commit.items()}
