@@ -90,6 +90,7 @@ class TotalsPair:
         self._topic = settings.topics.project_totals
         self.of_python, self.of_native = FakeLog(), FakeLog()
         self.metadata = ""
+        self.tombstones = self.late_donations = self.released_donations = 0
         self._ordered = True
         self._open()
 
@@ -104,7 +105,10 @@ class TotalsPair:
 
     def commit(self, position: int) -> list[Outgoing]:
         outcome = self.python._state._outcome
-        assert self.native._totals.take_counts() == (outcome.late_donations, outcome.released_donations)
+        counts = outcome.late_donations, outcome.released_donations
+        assert self.native._totals.take_counts() == counts
+        self.late_donations += counts[0]
+        self.released_donations += counts[1]
         outputs: list[Output] = [self.python.take_output(position), self.native.take_output(position)]
         assert outputs[0].metadata == outputs[1].metadata
         self.metadata = outputs[0].metadata
@@ -117,14 +121,13 @@ class TotalsPair:
         assert list(self.native._totals.sizes()) == list(self.python._state.table_sizes().values())
         self.of_python.write(commits[0])
         self.of_native.write(commits[1])
-        self._any_tombstone = getattr(self, "_any_tombstone", False) or any(
-            value is None for _, value, *_ in commits[1].get((self._topic, 0), [])
-        )
-        return commits[1].get((self._topic, 0), [])
+        records = commits[1].get((self._topic, 0), [])
+        self.tombstones += sum(value is None for _, value, *_ in records)
+        return records
 
     async def restart(self, *, crossed: bool, metadata: bool) -> int | None:
         self._open()
-        self._ordered = self._ordered and not getattr(self, "_any_tombstone", False)
+        self._ordered = self._ordered and not self.tombstones
         text = self.metadata if metadata else ""
         logs = (self.of_native, self.of_python) if crossed else (self.of_python, self.of_native)
         positions = [await self.python.restore(logs[0], text), await self.native.restore(logs[1], text)]

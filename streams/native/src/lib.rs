@@ -5,6 +5,7 @@
 
 use pyo3::prelude::*;
 
+mod delta;
 mod fault;
 mod judged;
 mod ledger;

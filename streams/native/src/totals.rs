@@ -6,6 +6,7 @@ use pyo3::types::PyBytes;
 use rustc_hash::{FxBuildHasher, FxHashMap, FxHashSet};
 use serde::Deserialize;
 
+use crate::delta::{Delta, MinuteSum};
 use crate::fault::Fault;
 use crate::reader::{Aborted, Reader, Record};
 use crate::split::to_python;
@@ -60,11 +61,6 @@ pub struct Totals {
     packer: Packer,
     state: State,
     advance: Py<PyAny>, // (value of a record without a key) -> the common watermark if it rose, else None
-}
-
-#[derive(Deserialize)]
-struct RawDelta {
-    minutes: Vec<(i64, u64, u64)>,
 }
 
 #[derive(Deserialize)]
@@ -190,9 +186,9 @@ impl State {
         };
         let broken = |what: String| Fault::Broken(format!("a partial sum that can't be read: {what}"));
         let name = std::str::from_utf8(key).map_err(|error| broken(error.to_string()))?;
-        let delta: RawDelta = serde_json::from_slice(value).map_err(|error| broken(error.to_string()))?;
+        let delta: Delta = serde_json::from_slice(value).map_err(|error| broken(error.to_string()))?;
         let project = self.project(name);
-        for (minute_ms, fen, donations) in delta.minutes {
+        for MinuteSum(minute_ms, fen, donations) in delta.minutes {
             for table in self.tables_of(minute_ms)? {
                 match table {
                     None => self.released_donations += donations,

@@ -1,0 +1,142 @@
+"""Totals in Rust are what totals in Python are, byte for byte, through watermarks, releases, commits and restarts."""
+
+import asyncio
+import random
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schemas.delta import MinuteSum, ProjectDelta, SourceWatermark, encode_delta, encode_watermark
+from schemas.limits import EVENT_TIME_MAX_MS, INT64_MAX
+from schemas.units import DAY_MS, HOUR_MS, MINUTE_MS
+from streams.errors import UserError
+from streams.settings import Settings
+from tests.domain.orders import SOME_DAY_MS, OrderRecord
+from tests.native.drawn import CHANCE
+from tests.native.folds import TotalsPair, any_form
+
+SOURCES = 3
+ZONES = ["Asia/Shanghai", "UTC", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu", "Pacific/Apia"]
+SHORT = {"minute_retention_hours": 1, "hour_retention_hours": 3}
+
+PROJECTS = st.sampled_from(["P1", "P2", "P3", '"4"', "订单5", "\\6"])
+AGO = st.one_of(st.integers(0, 90), st.integers(0, 90), st.integers(0, 4_000), st.sampled_from([0, 60, 600_000]))
+
+
+@st.composite
+def delta_records(draw: st.DrawFn) -> list[OrderRecord]:
+    """Sums and watermarks whose time goes on, mostly; some come late, some sources fall idle, wake or never speak."""
+    records, now = [], draw(st.sampled_from([SOME_DAY_MS, 1_300_000_000_000, 1_325_150_000_000])) // MINUTE_MS
+    kinds = st.sampled_from(["delta"] * 3 + ["mark"] * 2)
+    for kind, step in draw(st.lists(st.tuples(kinds, st.sampled_from([0, 0, 1, 5, 60, 300, 50_000])), max_size=60)):
+        now += step
+        if kind == "mark":
+            mark = SourceWatermark(draw(st.integers(0, SOURCES - 1)), now * MINUTE_MS, draw(st.integers(0, 3)) == 0)
+            key, value = None, encode_watermark(mark)
+        else:
+            minutes = [now - ago for ago in draw(st.lists(AGO, min_size=1, max_size=4))]
+            sums = [MinuteSum(minute * MINUTE_MS, draw(st.integers(1, 10**6)), minute % 5 + 1) for minute in minutes]
+            key, value = draw(PROJECTS).encode(), encode_delta(ProjectDelta(tuple(sums)))
+        records.append(OrderRecord(len(records), 1, key, value))
+    return records
+
+
+async def fold_anyhow(records: Sequence[OrderRecord], rng: random.Random, pair: TotalsPair) -> None:
+    at = committed = 0
+    while committed < len(records):
+        piece = records[at : at + rng.choice([1, 2, 5, 30])]
+        if piece:
+            pair.fold(piece, any_form(piece, rng))
+            at += len(piece)
+        if at == len(records) or rng.random() < 0.4:
+            pair.commit(at)
+            committed = at
+        if rng.random() < 0.2:
+            position = await pair.restart(crossed=rng.random() < 0.5, metadata=rng.random() < 0.6)
+            assert (position or 0) <= committed  # what gave nothing left no trace
+            at = committed
+
+
+@settings(max_examples=250, deadline=None)
+@given(delta_records(), CHANCE, st.sampled_from(ZONES), st.booleans())
+def test_drawn_sums_and_watermarks_give_the_same_bytes_in_any_cut_and_over_any_restart(records, chance, zone, short):
+    deployment = Settings(timezone=zone, **(SHORT if short else {}))
+    asyncio.run(fold_anyhow(records, random.Random(chance), TotalsPair(deployment, SOURCES)))
+
+
+async def test_years_of_many_projects_give_the_same_bytes_through_releases_and_late_sums():
+    rng = random.Random(7)
+    pair = TotalsPair(Settings(**SHORT), SOURCES)
+    records, now_ms = [], SOME_DAY_MS
+    for offset in range(6_000):
+        now_ms += rng.choice([0, 0, MINUTE_MS, MINUTE_MS, 40 * MINUTE_MS, DAY_MS if offset % 50 == 0 else 0])
+        if rng.random() < 0.3:
+            mark = SourceWatermark(rng.randrange(SOURCES), now_ms - MINUTE_MS, rng.random() < 0.1)
+            records.append(OrderRecord(offset, 1, None, encode_watermark(mark)))
+            continue
+        ago_ms = rng.choice([0, 0, 0, 90 * MINUTE_MS, 5 * HOUR_MS, 400 * DAY_MS])
+        delta = ProjectDelta((MinuteSum(now_ms - ago_ms, rng.randrange(1, 10**9), 2),))
+        records.append(OrderRecord(offset, 1, b"P%d" % rng.randrange(60), encode_delta(delta)))
+    for start in range(0, len(records), 100):
+        piece = records[start : start + 100]
+        pair.fold(piece, any_form(piece, rng))
+        pair.commit(start + 100)
+        if start % 700 == 0:
+            await pair.restart(crossed=True, metadata=start % 1_400 == 0)
+    assert min(pair.tombstones, pair.late_donations, pair.released_donations) > 500
+
+
+def test_what_a_later_version_may_add_is_passed_over():
+    pair = TotalsPair(Settings(), 1)
+    value = b'{"more":[1],"minutes":[[%d,5,1,"more",{}],[%d,6,1]],"and":null}' % (SOME_DAY_MS, SOME_DAY_MS + HOUR_MS)
+    pair.fold([OrderRecord(0, 1, b"P1", value)])
+    assert len(pair.commit(1)) == 8
+
+
+def sums(*minutes: tuple[int, int], project: bytes = b"P1", offset: int = 0) -> OrderRecord:
+    delta = ProjectDelta(tuple(MinuteSum(start_ms, fen, 1) for start_ms, fen in minutes))
+    return OrderRecord(offset, 1, project, encode_delta(delta))
+
+
+@pytest.mark.parametrize("start_ms", [0, EVENT_TIME_MAX_MS + 1 - MINUTE_MS])
+@pytest.mark.parametrize("zone", ZONES)
+def test_the_first_and_the_last_minute_of_time_are_published_alike(zone, start_ms):
+    pair = TotalsPair(Settings(timezone=zone), 1)
+    pair.fold([sums((start_ms, 5)), OrderRecord(1, 1, None, encode_watermark(SourceWatermark(0, start_ms)))])
+    assert len(pair.commit(2)) == 6
+    if start_ms:
+        pair.fold([OrderRecord(2, 1, None, encode_watermark(SourceWatermark(0, EVENT_TIME_MAX_MS + 1)))])
+        assert len(pair.commit(3)) == 5
+
+
+async def test_the_last_fen_of_64_bits_is_published_and_one_more_ends_both_with_the_same_words():
+    pair = TotalsPair(Settings(), 1)
+    pair.fold([sums((SOME_DAY_MS, INT64_MAX - 1))])
+    pair.commit(1)
+    await pair.restart(crossed=True, metadata=True)
+    pair.fold([sums((SOME_DAY_MS, 1))])
+    assert b'"fen":%d,' % INT64_MAX in pair.commit(2)[0][1]
+    await pair.restart(crossed=True, metadata=True)
+    for minute_ms in (SOME_DAY_MS, SOME_DAY_MS + MINUTE_MS, SOME_DAY_MS + DAY_MS, SOME_DAY_MS + 365 * DAY_MS):
+        pair.fold([sums((minute_ms, 1))])
+        words = [str(raised(fold, 3)) for fold in (pair.python.take_output, pair.native.take_output)]
+        assert words[0] == words[1]
+        assert str(2**63) in words[0]
+        await pair.restart(crossed=True, metadata=True)
+
+
+def test_sums_beyond_twice_64_bits_within_one_commit_end_it_as_well():
+    pair = TotalsPair(Settings(), 1)
+    piece = [sums((SOME_DAY_MS, INT64_MAX), offset=offset) for offset in range(3)]
+    error = raised(pair.native.fold, piece)  # at once: such sums aren't even held until the commit
+    assert "the total of project 'P1' in the minute from 2020-11-11T00:00:00+08:00 is " in str(error)
+    pair.python.fold(piece)
+    assert str(raised(pair.python.take_output, 3)).partition(" is ")[0] == str(error).partition(" is ")[0]
+
+
+def raised(act, argument) -> UserError:
+    with pytest.raises(UserError) as found:
+        act(argument)
+    return found.value
