@@ -62,8 +62,12 @@ class Workers:
         self._folder = folder
         self.all: list[WorkerProcess] = []
 
-    def start(self, *arguments: str, command: Sequence[str] = ("-m", "streams.cli", "worker")) -> WorkerProcess:
-        settings = self._settings.model_copy(update={"log_level": "info"})
+    def start(
+        self, *arguments: str, command: Sequence[str] = ("-m", "streams.cli", "worker"), native: bool | None = None
+    ) -> WorkerProcess:
+        """`native` says whether it folds in Rust, where it isn't as the settings say."""
+        native = self._settings.native if native is None else native
+        settings = self._settings.model_copy(update={"log_level": "info", "native": native})
         worker = WorkerProcess(settings, self._folder / f"worker-{len(self.all)}.log", [*command, *arguments])
         self.all.append(worker)
         return worker
