@@ -39,7 +39,7 @@ bench: $(STAMP)  ## throughput, CPU and memory of a worker, as JSON
 simulation: $(STAMP)  ## thousands of seeded runs with faults on a fake Kafka and clock
 	@$(BIN)/python -m tests.simulation $(ARGS)
 
-fuzz: $(STAMP)  ## hostile orders by the hundred thousand, through a worker on the real broker
+fuzz: $(STAMP)  ## hostile orders by the hundred thousand, through Rust, Python and a worker on the real broker
 	@$(BIN)/python -m tests.hostile $(ARGS)
 
 schemas: $(STAMP)  ## write schemas/published anew from the code

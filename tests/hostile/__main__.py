@@ -1,4 +1,4 @@
-"""`python -m tests.hostile`: hostile records against the pure rules, then through a worker on the real broker."""
+"""`python -m tests.hostile`: hostile records against the pure rules, in Python and in Rust, then through a worker."""
 
 import argparse
 import asyncio
@@ -6,6 +6,7 @@ import json
 import random
 import sys
 import time
+import traceback
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,11 +16,13 @@ from tempfile import TemporaryDirectory
 
 from streams.engine.embedded_broker import EmbeddedBroker
 from streams.engine.topic_admin import create_topics
+from streams.native import extension
 from streams.settings import Settings
 from tests.hostile.compare import compare, shown, wanted
 from tests.hostile.records import record_at
 from tests.hostile.run import run_hostile
 from tests.kafka.workers import running_workers
+from tests.native.fuzz import fuzz
 
 
 def main() -> int:
@@ -27,13 +30,17 @@ def main() -> int:
     parser.add_argument("--records", type=int, default=20_000, help="how many bad ones (default: %(default)s)")
     parser.add_argument("--seed", type=int, help="which ones (default: by chance)")
     parser.add_argument("--only", type=int, metavar="NUMBER", help="show this record of the seed and judge it")
-    parser.add_argument("--pure", action="store_true", help="no broker: the pure rules alone")
+    parser.add_argument("--pure", action="store_true", help="no broker: the rules alone, in Python and in Rust")
     options = parser.parse_args()
     seed = random.SystemRandom().randrange(10**6) if options.seed is None else options.seed
     if options.only is not None:
         return _show(seed, options.only)
     print(f"seed {seed}; again: python -m tests.hostile --records {options.records} --seed {seed}", flush=True)
     if not _compare_all(seed, options.records):
+        return 1
+    if extension is None:
+        print("the Rust extension isn't built here, so it isn't compared", flush=True)
+    elif not _compare_native(seed, options.records):
         return 1
     return 0 if options.pure else asyncio.run(_run(seed, options.records))
 
@@ -55,6 +62,15 @@ def _compare_all(seed: int, bad_wanted: int) -> bool:
         bad += isinstance(wanted(record_at(seed, number)), str)
         number += 1
     print(f"pure rules: {number:,} records, {bad:,} bad, no difference, {time.monotonic() - started:.0f} s", flush=True)
+    return True
+
+
+def _compare_native(seed: int, records: int) -> bool:
+    try:
+        fuzz(seed, records, lambda text: print(text, flush=True))
+    except AssertionError:
+        traceback.print_exc()
+        return False
     return True
 
 

@@ -135,6 +135,41 @@ class TotalsPair:
         return positions[0]
 
 
+async def fold_split_anyhow(records: Sequence[Any], rng: random.Random, sizes: Sequence[int], pair: SplitPair) -> None:
+    """Fold, commit and restart by chance. A restart comes after a commit: what isn't committed is folded again."""
+    at = committed = 0
+    while committed < len(records):
+        piece = records[at : at + rng.choice(sizes)]
+        if piece:
+            pair.fold(piece, any_form(piece, rng))
+            at += len(piece)
+        chance = rng.random()
+        if at == len(records) or chance < 0.3:
+            pair.commit()
+            committed = at
+        elif chance < 0.4:
+            await pair.restart(crossed=rng.random() < 0.5)
+            at = committed
+        elif chance < 0.5:
+            pair.fold_idle()
+
+
+async def fold_totals_anyhow(records: Sequence[Any], rng: random.Random, pair: TotalsPair) -> None:
+    at = committed = 0
+    while committed < len(records):
+        piece = records[at : at + rng.choice([1, 2, 5, 30])]
+        if piece:
+            pair.fold(piece, any_form(piece, rng))
+            at += len(piece)
+        if at == len(records) or rng.random() < 0.4:
+            pair.commit(at)
+            committed = at
+        if rng.random() < 0.2:
+            position = await pair.restart(crossed=rng.random() < 0.5, metadata=rng.random() < 0.6)
+            assert (position or 0) <= committed  # what gave nothing left no trace
+            at = committed
+
+
 def without_times(commit: Commit) -> Any:
     """Keys, values and headers: all but the time of writing."""
     return {to: [(key, value, headers) for key, value, _, headers in records] for to, records in commit.items()}

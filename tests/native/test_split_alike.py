@@ -2,8 +2,6 @@
 
 import asyncio
 import random
-from collections.abc import Sequence
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -13,7 +11,7 @@ from streams.settings import Settings
 from tests.domain.orders import DAY_MS, SOME_DAY_MS, OrderRecord
 from tests.hostile.records import SPAN_MS, hostile_records
 from tests.native.drawn import CHANCE, order_records
-from tests.native.folds import SplitPair, any_form
+from tests.native.folds import SplitPair, fold_split_anyhow
 
 HOURLY = Settings(dedupe_horizon_hours=1, allowed_lateness_ms=60_000)
 
@@ -25,31 +23,12 @@ def seed() -> int:
     return found
 
 
-async def fold_anyhow(records: Sequence[Any], rng: random.Random, sizes: Sequence[int], pair: SplitPair) -> None:
-    """Fold, commit and restart by chance. A restart comes after a commit: what isn't committed is folded again."""
-    at = committed = 0
-    while committed < len(records):
-        piece = records[at : at + rng.choice(sizes)]
-        if piece:
-            pair.fold(piece, any_form(piece, rng))
-            at += len(piece)
-        chance = rng.random()
-        if at == len(records) or chance < 0.3:
-            pair.commit()
-            committed = at
-        elif chance < 0.4:
-            await pair.restart(crossed=rng.random() < 0.5)
-            at = committed
-        elif chance < 0.5:
-            pair.fold_idle()
-
-
 @settings(max_examples=150, deadline=None)
 @given(order_records(), CHANCE)
 def test_drawn_orders_give_the_same_bytes_in_any_cut_and_over_any_restart(records, chance):
     rng = random.Random(chance)
     pair = SplitPair(HOURLY, rng.choice([1, 5, 1_000]))
-    asyncio.run(fold_anyhow(records, rng, [1, 2, 5, 30], pair))
+    asyncio.run(fold_split_anyhow(records, rng, [1, 2, 5, 30], pair))
 
 
 async def test_hostile_records_give_the_same_bytes(seed):
@@ -59,7 +38,7 @@ async def test_hostile_records_give_the_same_bytes(seed):
         for offset, (key, value) in enumerate(hostile_records(seed, 5_000))
     ]
     pair = SplitPair(Settings())
-    await fold_anyhow(records, rng, [1, 10, 300, 1_100], pair)
+    await fold_split_anyhow(records, rng, [1, 10, 300, 1_100], pair)
     assert pair.counts["accepted"] > 1_000
     assert pair.counts["repeats"] > 3
 
@@ -70,7 +49,7 @@ async def test_a_load_like_the_real_one_gives_the_same_bytes(seed):
     pairs = [pair for chunk in make_chunks(plan) for pair in zip(chunk.keys, chunk.values, strict=True)]
     records = [OrderRecord(offset, plan.end_ms, key, value) for offset, (key, value) in enumerate(pairs)]
     pair = SplitPair(Settings())
-    await fold_anyhow(records, rng, [100, 1_000, 2_500], pair)
+    await fold_split_anyhow(records, rng, [100, 1_000, 2_500], pair)
     assert pair.counts["repeats"] > 300
 
 

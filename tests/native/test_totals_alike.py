@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-from collections.abc import Sequence
 
 import pytest
 from hypothesis import given, settings
@@ -14,8 +13,8 @@ from schemas.units import DAY_MS, HOUR_MS, MINUTE_MS
 from streams.errors import UserError
 from streams.settings import Settings
 from tests.domain.orders import SOME_DAY_MS, OrderRecord
-from tests.native.drawn import CHANCE
-from tests.native.folds import TotalsPair, any_form
+from tests.native.drawn import CHANCE, random_deltas
+from tests.native.folds import TotalsPair, any_form, fold_totals_anyhow
 
 SOURCES = 3
 ZONES = ["Asia/Shanghai", "UTC", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu", "Pacific/Apia"]
@@ -43,42 +42,17 @@ def delta_records(draw: st.DrawFn) -> list[OrderRecord]:
     return records
 
 
-async def fold_anyhow(records: Sequence[OrderRecord], rng: random.Random, pair: TotalsPair) -> None:
-    at = committed = 0
-    while committed < len(records):
-        piece = records[at : at + rng.choice([1, 2, 5, 30])]
-        if piece:
-            pair.fold(piece, any_form(piece, rng))
-            at += len(piece)
-        if at == len(records) or rng.random() < 0.4:
-            pair.commit(at)
-            committed = at
-        if rng.random() < 0.2:
-            position = await pair.restart(crossed=rng.random() < 0.5, metadata=rng.random() < 0.6)
-            assert (position or 0) <= committed  # what gave nothing left no trace
-            at = committed
-
-
 @settings(max_examples=250, deadline=None)
 @given(delta_records(), CHANCE, st.sampled_from(ZONES), st.booleans())
 def test_drawn_sums_and_watermarks_give_the_same_bytes_in_any_cut_and_over_any_restart(records, chance, zone, short):
     deployment = Settings(timezone=zone, **(SHORT if short else {}))
-    asyncio.run(fold_anyhow(records, random.Random(chance), TotalsPair(deployment, SOURCES)))
+    asyncio.run(fold_totals_anyhow(records, random.Random(chance), TotalsPair(deployment, SOURCES)))
 
 
 async def test_years_of_many_projects_give_the_same_bytes_through_releases_and_late_sums():
     rng = random.Random(7)
     pair = TotalsPair(Settings(**SHORT), SOURCES)
-    records, now_ms = [], SOME_DAY_MS
-    for offset in range(6_000):
-        now_ms += rng.choice([0, 0, MINUTE_MS, MINUTE_MS, 40 * MINUTE_MS, DAY_MS if offset % 50 == 0 else 0])
-        if rng.random() < 0.3:
-            mark = SourceWatermark(rng.randrange(SOURCES), now_ms - MINUTE_MS, rng.random() < 0.1)
-            records.append(OrderRecord(offset, 1, None, encode_watermark(mark)))
-            continue
-        ago_ms = rng.choice([0, 0, 0, 90 * MINUTE_MS, 5 * HOUR_MS, 400 * DAY_MS])
-        delta = ProjectDelta((MinuteSum(now_ms - ago_ms, rng.randrange(1, 10**9), 2),))
-        records.append(OrderRecord(offset, 1, b"P%d" % rng.randrange(60), encode_delta(delta)))
+    records = random_deltas(rng, 6_000, SOURCES)
     for start in range(0, len(records), 100):
         piece = records[start : start + 100]
         pair.fold(piece, any_form(piece, rng))
