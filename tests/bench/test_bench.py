@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from streams.domain.load import LoadPlan
+from streams.native import extension
 from tests.bench.deployments import deployment, differences, load_backlog, wait_drained
 from tests.bench.figures import figure, ratio, slopes
 from tests.bench.machine import REPOSITORY
@@ -72,4 +73,7 @@ def test_the_bench_prints_one_json_document(broker):
     assert {run["orders"] for run in job["runs"]} == {100, 500}
     assert job["figures"]["cpu_us_per_order"].keys() >= {"median", "min", "max", "runs", "target_at_most", "met"}
     assert job["figures"].keys() >= {"orders_per_second", "cpu_us_per_further_order"}
-    assert document["jobs"]["dedupe"]["figures"]["ids"] == 20_000
+    figures = document["jobs"]["dedupe"]["figures"]
+    assert figures["ids"] == 20_000
+    assert (figures["native"] is None) == (extension is None)
+    assert extension is None or figures["native"]["ids"] == 20_000
