@@ -142,11 +142,17 @@ impl Shard {
         self.held += 1;
     }
 
-    /// Drop what is forgotten; grow if that isn't enough.
+    /// Drop what is forgotten; grow if that isn't enough, and give back what a rush has left behind.
     fn make_room(&mut self, slice: i64) {
         let live = (0..self.high.len()).filter(|&at| self.high[at] != 0 && age(self.low[at], slice) <= SLICES).count();
         let size = self.high.len();
-        let wanted = if live * 10 > size * 8 { size + size / 8 } else { size };
+        let wanted = if live * 10 > size * 8 {
+            size + size / 8
+        } else if live * 4 < size {
+            live * 2
+        } else {
+            size
+        };
         self.rebuild(slice, wanted.max(SHARD_MIN));
     }
 
@@ -196,4 +202,27 @@ fn keyed(bytes: &[u8]) -> (u64, u64) {
     hasher.write(bytes);
     let hash = hasher.finish128();
     (hash.h1, hash.h2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_rush_took_is_given_back() {
+        let mut memory = OrderMemory::new(SLICES * 1_000);
+        let places = |memory: &OrderMemory| memory.shards.iter().map(|shard| shard.high.len()).sum::<usize>();
+        let mut take = |from: i64, count: i64, slice: i64| {
+            for number in from..from + count {
+                memory.remember(hash_id(&number.to_string()), 1, slice * 1_000);
+            }
+            places(&memory)
+        };
+        assert!((110_000..140_000).contains(&take(0, 100_000, 1)));
+        for slice in 2..200 {
+            take(slice * 1_000_000, 400, slice); // ten thousand are remembered at a time
+        }
+        assert!(take(0, 1, 200) < 30_000);
+        assert!((10_000..30_000).contains(&memory.len()));
+    }
 }
