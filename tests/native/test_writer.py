@@ -92,3 +92,27 @@ def test_nothing_folded_gives_no_batch_of_donations_and_nothing_twice():
     processor = folded(ORDERS[:50])
     assert ("donations", 0) in processor.take_output(0).batches
     assert processor.take_output(0).batches == {}
+
+
+def test_a_million_projects_are_summed_and_then_forgotten():
+    splitter = any_splitter(judge=decode_order)
+    asked: list[bytes] = []
+
+    def partition_of(key: bytes) -> int:
+        asked.append(key)
+        return len(key) % 2
+
+    def take(first: int, last: int) -> int:
+        for number in range(first, last):
+            lines = tuple(OrderLine(at, "i", 5, FixedPledge(f"P{200 * number + at}", 2)) for at in range(200))
+            order = OrderCompleted(f"o{number}-{len(asked)}", "b1", "m1", SOME_DAY_MS, lines)
+            splitter.fold_record(number, SOME_DAY_MS, b"b1", encode_order(order))
+        deltas = splitter.take_deltas(2, SOME_DAY_MS, b"{}", True, partition_of)
+        assert {partition for partition, _ in deltas} == {0, 1}
+        return sum(count for _, batches in deltas for _, count in batches) - 2  # the watermark on each
+
+    assert take(0, 5_000) == len(asked) == len(set(asked)) == 1_000_000
+    assert take(0, 10) == 2_000
+    assert len(asked) == 1_002_000  # where each belongs is asked again: what was remembered is full
+    assert take(0, 10) == 2_000
+    assert len(asked) == 1_002_000
