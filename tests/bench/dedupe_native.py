@@ -86,7 +86,7 @@ def main() -> None:
     new = max(ids // 4 // BATCH, 1) * BATCH
     result["fold_us_per_new_order"] = fold(splitter, orders, ids, new)
     assert splitter.take_counts()[0] == new, "new orders were taken for repeats"
-    repeats = min(100_000, ids)
+    repeats = min(100_000, ids // 2 // BATCH * BATCH)
     result["fold_us_per_repeat"] = fold(splitter, orders, ids + new - repeats, repeats)
     assert splitter.take_counts()[2] == repeats, "repeats were taken for new orders"
 

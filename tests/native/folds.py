@@ -33,10 +33,10 @@ def any_form(records: Sequence[Any], rng: random.Random) -> Sequence[Any]:
 class SplitPair:
     """One partition of `orders`, folded twice."""
 
-    def __init__(self, settings: Settings, piece_records: int = 1_000) -> None:
+    def __init__(self, settings: Settings, piece_records: int = 1_000, *, finds_early: bool = False) -> None:
         self._settings = settings
         self._donations = settings.topics.donations
-        self.of_python, self.of_native = FakeLog(piece_records), FakeLog(piece_records)
+        self.of_python, self.of_native = (FakeLog(piece_records, finds_early=finds_early) for _ in range(2))
         self.commits: list[Commit] = []
         self.counts = dict.fromkeys(("accepted", "no_pledge", "repeats"), 0)
         self._open()

@@ -17,8 +17,9 @@ WRITTEN_MS = 1_700_000_000_000  # the time of writing, where a record has none o
 class FakeLog:
     """Committed records of any topic. Behind each commit an offset is a marker's, as in Kafka."""
 
-    def __init__(self, piece_records: int = 1_000) -> None:
-        self._piece_records = piece_records
+    def __init__(self, piece_records: int = 1_000, *, finds_early: bool = False) -> None:
+        """`finds_early`: looking up a time gives the log's beginning, as markers of transactions bring about."""
+        self._piece_records, self._finds_early = piece_records, finds_early
         self._records: dict[tuple[str, int], list[ConsumerRecord]] = {}
         self._next: dict[tuple[str, int], int] = {}
 
@@ -39,10 +40,10 @@ class FakeLog:
         return self._next.get((topic, partition), 0)
 
     async def offset_for_time(self, topic: str, partition: int, timestamp_ms: int) -> int | None:
-        held = self._records.get((topic, partition), [])
+        held = [] if self._finds_early else self._records.get((topic, partition), [])
         highest = list(accumulate((record.timestamp for record in held), max))
         at = bisect_left(highest, timestamp_ms)
-        return held[at].offset if at < len(held) else None
+        return held[at].offset if at < len(held) else 0 if self._finds_early else None
 
     async def last_record(self, topic: str, partition: int) -> ConsumerRecord | None:
         return next(reversed(self._records.get((topic, partition), [])), None)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from schemas.delta import MinuteSum, ProjectDelta, SourceWatermark, encode_delta, encode_watermark
 from schemas.limits import EVENT_TIME_MAX_MS, INT64_MAX
+from schemas.totals import POSITION_HEADER, ProjectTotal, TotalKey, WindowKind, encode_total, key_of
 from schemas.units import DAY_MS, HOUR_MS, MINUTE_MS
 from streams.errors import UserError
 from streams.settings import Settings
@@ -60,6 +61,51 @@ async def test_years_of_many_projects_give_the_same_bytes_through_releases_and_l
         if start % 700 == 0:
             await pair.restart(crossed=True, metadata=start % 1_400 == 0)
     assert min(pair.tombstones, pair.late_donations, pair.released_donations) > 500
+
+
+async def written_before(pair: TotalsPair, *records: ProjectTotal | TotalKey) -> None:
+    """Have both read back a log that holds just these; a key is a tombstone."""
+    headers = [(POSITION_HEADER, b"9")]
+    lines = [
+        (record.encode(), None, None, headers)
+        if isinstance(record, TotalKey)
+        else (key_of(record).encode(), encode_total(record), None, headers)
+        for record in records
+    ]
+    for log in (pair.of_python, pair.of_native):
+        log.write({(Settings().topics.project_totals, 0): lines})
+    pair.tombstones = len(lines)
+    assert await pair.restart(crossed=False, metadata=False) == 9
+
+
+def an_hour(project_id: str, watermark_ms: int) -> ProjectTotal:
+    start, end_ms = "2020-11-11T00:00:00+08:00", SOME_DAY_MS + HOUR_MS
+    return ProjectTotal(project_id, WindowKind.HOUR, SOME_DAY_MS, end_ms, start, 5, 1, 0, watermark_ms, False, 3)
+
+
+THE_HOUR = TotalKey("P1", WindowKind.HOUR, SOME_DAY_MS)
+
+
+@pytest.mark.parametrize(
+    ("held", "published"),
+    [
+        ([an_hour("P1", 7), THE_HOUR], 5),  # released, though nothing tells the watermark that did it
+        ([THE_HOUR], 5),
+        ([THE_HOUR, an_hour("P1", 7)], 6),
+        ([an_hour("P1", 7), an_hour("P2", 7), THE_HOUR], 6),  # not all of it
+        ([an_hour("P1", 7), an_hour("P2", 7), THE_HOUR, THE_HOUR._replace(project_id="P2")], 5),
+        ([an_hour("P1", SOME_DAY_MS + 2 * HOUR_MS), an_hour("P2", 7)], 5),  # the highest watermark counts: no minute
+    ],
+)
+async def test_tombstones_and_watermarks_that_a_log_holds_are_read_back_alike(held, published):
+    pair = TotalsPair(Settings(**SHORT), 1)
+    await written_before(pair, *held)
+    pair.fold([sums((SOME_DAY_MS, 7))])
+    assert len(pair.commit(10)) == published
+    await pair.restart(crossed=True, metadata=True)
+    mark = SourceWatermark(0, SOME_DAY_MS + 5 * HOUR_MS)
+    pair.fold([OrderRecord(11, 1, None, encode_watermark(mark)), sums((SOME_DAY_MS, 7))])
+    pair.commit(12)
 
 
 def test_what_a_later_version_may_add_is_passed_over():
