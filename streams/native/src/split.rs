@@ -273,7 +273,7 @@ impl State {
     }
 
     /// The fingerprint of the order's donations; 0 if there are none.
-    fn say(&mut self, order: &Order) -> u64 {
+    fn say(&mut self, order: &Order) -> u32 {
         if order.lines.iter().all(|line| line.pledge.is_none()) {
             return 0;
         }
