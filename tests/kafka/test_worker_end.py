@@ -10,9 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from aiokafka import AIOKafkaProducer
 
-from streams.engine.connection import stop_producer, transactional_options
+from streams.engine.connection import stop_producer, transactional_producer
 from streams.engine.embedded_broker import EmbeddedBroker
 from streams.engine.limits import LEAVE_TIMEOUT_S, PRODUCER_STOP_TIMEOUT_S
 from streams.engine.topic_admin import create_topics
@@ -98,7 +97,7 @@ async def test_a_worker_whose_broker_froze_in_its_commit_ends_all_the_same_and_n
 async def test_a_producer_whose_broker_froze_stops_all_the_same(
     own_broker: EmbeddedBroker, deployment: Settings
 ) -> None:
-    producer = AIOKafkaProducer(**transactional_options(deployment, f"{deployment.app_id}-x"))
+    producer = transactional_producer(deployment, f"{deployment.app_id}-x")
     await producer.start()
     before = asyncio.all_tasks()
     await producer.partitions_for(deployment.topics.orders)
