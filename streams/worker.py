@@ -148,10 +148,23 @@ async def _wait_for_first(*awaitables: Awaitable[object]) -> None:
 def supervised(settings: Settings, runtime: Runtime, metrics_address: str) -> Iterator[Watchdog]:
     """What stands beside a worker's tasks, whoever runs them: metrics, a watchdog, garbage collection that fits."""
     tune_garbage_collection(settings)
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(_report_loop_error)
     watchdog = Watchdog(runtime.unfinished, settings.stall_timeout_s)
-    watchdog.start(asyncio.get_running_loop())
+    watchdog.start(loop)
     with serving_metrics(settings.metrics_port, runtime.standings, metrics_address):
         yield watchdog
+
+
+def _report_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """What nobody waited for, as Python reports it, without what a failed transaction leaves behind in aiokafka.
+
+    Each of its sends and the transaction itself is a future of its own; the task has heard of the first that failed.
+    """
+    if context["message"].startswith("Future exception") and isinstance(context.get("exception"), KafkaError):
+        logger.debug("a send of a failed transaction", error=repr(context["exception"]))
+    else:
+        loop.default_exception_handler(context)
 
 
 def tune_garbage_collection(settings: Settings) -> None:
