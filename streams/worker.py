@@ -157,12 +157,18 @@ def supervised(settings: Settings, runtime: Runtime, metrics_address: str) -> It
 
 
 def _report_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """What nobody waited for, as Python reports it, without what a failed transaction leaves behind in aiokafka.
+    """What nobody waited for, as Python reports it, without what a failed producer of aiokafka leaves behind.
 
-    Each of its sends and the transaction itself is a future of its own; the task has heard of the first that failed.
+    Each of its sends and its transaction is a future of its own, of which the task has heard the first that failed; and
+    requests that were on their way when it died find it dead.
     """
-    if context["message"].startswith("Future exception") and isinstance(context.get("exception"), KafkaError):
-        logger.debug("a send of a failed transaction", error=repr(context["exception"]))
+    future = context.get("future")
+    if isinstance(future, asyncio.Task):
+        left_behind = getattr(future.get_coro(), "__qualname__", "").startswith("Sender.")
+    else:
+        left_behind = future is not None and isinstance(context.get("exception"), KafkaError)
+    if left_behind:
+        logger.debug("left behind by a producer that failed", error=repr(context.get("exception")))
     else:
         loop.default_exception_handler(context)
 

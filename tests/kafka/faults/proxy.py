@@ -13,6 +13,9 @@ from enum import IntEnum
 from io import BytesIO
 from typing import Any, Self
 
+from aiokafka.protocol import metadata, produce
+from aiokafka.protocol.api import Response
+
 
 class Api(IntEnum):
     """The kinds of request that faults are made for."""
@@ -44,6 +47,13 @@ class Answer:
     payload: bytes
 
 
+_RESPONSES = {
+    (response.API_KEY, response.API_VERSION): response
+    for module in (produce, metadata)
+    for response in vars(module).values()
+    if isinstance(response, type) and issubclass(response, Response) and hasattr(response, "API_VERSION")
+}
+
 # What becomes of an answer: the bytes that the client gets, after as long as it takes; or raise Cut.
 Fault = Callable[[Answer], Awaitable[bytes]]
 
@@ -69,12 +79,13 @@ async def never(_answer: Answer) -> bytes:
     raise AssertionError
 
 
-def altered(schema: Any, change: Callable[[Any], None]) -> Fault:
-    """The answer, changed: `schema` is aiokafka's class of it, which holds lists and tuples."""
+def altered(change: Callable[[Any], Any]) -> Fault:
+    """The answer with `change(its topics)` for its topics: lists of tuples, as aiokafka reads them."""
 
     async def fault(answer: Answer) -> bytes:
-        read = schema.decode(BytesIO(answer.payload[4:]))
-        change(read)
+        response = _RESPONSES[answer.api, answer.version]
+        read = response.decode(BytesIO(answer.payload[4:]))
+        read.topics = change(read.topics)
         return answer.payload[:4] + bytes(read.encode())
 
     return fault
