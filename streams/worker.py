@@ -152,8 +152,12 @@ def supervised(settings: Settings, runtime: Runtime, metrics_address: str) -> It
     loop.set_exception_handler(_report_loop_error)
     watchdog = Watchdog(runtime.unfinished, settings.stall_timeout_s)
     watchdog.start(loop)
-    with serving_metrics(settings.metrics_port, runtime.standings, metrics_address):
-        yield watchdog
+    watching_ends = loop.create_task(runtime.watch_ends(), name="ends")
+    try:
+        with serving_metrics(settings.metrics_port, runtime.standings, metrics_address):
+            yield watchdog
+    finally:
+        watching_ends.cancel()
 
 
 def _report_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -14,4 +14,7 @@ PRODUCER_STOP_TIMEOUT_S = 5.0  # a stop takes milliseconds; it would wait for ev
 STOP_TIMEOUT_S = 20.0  # how long a worker that was told to stop waits for running commits
 ABORT_TIMEOUT_S = 5.0  # ... and then for those that it gives up: the next owner aborts them in any case
 LEAVE_TIMEOUT_S = 5  # ... and then for the group to let it go; it is missed after its session in any case
+END_LOOKS_PER_STALL = (
+    10  # how often in EVERYCENT_STALL_TIMEOUT_S the ends of the input are asked for: lag shows in time
+)
 END_TIMEOUT_S = 30  # how long all of that may take; what hangs even so is ended at once

@@ -18,6 +18,7 @@ from streams.engine import limits
 from streams.engine.batches import RecordBatch
 from streams.engine.commit import Committer, OnStep, ignore_step
 from streams.engine.connection import ask_why, group_offsets, open_admin
+from streams.engine.ends import EndWatch
 from streams.engine.reader import open_reader
 from streams.engine.refusals import explain, is_denial
 from streams.engine.stage import Stage
@@ -49,6 +50,7 @@ class Runtime:
         )
         self._tasks: dict[TopicPartition, PartitionTask] = {}
         self._running: dict[TopicPartition, asyncio.Task[None]] = {}
+        self._ends = EndWatch(settings, lambda: list(self._tasks))
         self._generation = 0
         self._finished = False
         self._consumer: Any = None
@@ -93,6 +95,10 @@ class Runtime:
         for tp in sorted(wanted - kept):
             self._start(tp)
         logger.info("assignment", generation=generation, partitions=len(wanted), kept=len(kept))
+
+    async def watch_ends(self) -> None:
+        """Ask where the partitions end until cancelled, so that lag shows also when nothing is fetched any more."""
+        await self._ends.run()
 
     async def wait_failed(self) -> None:
         """Wait for as long as all is well, then raise what a task can't go on after."""
@@ -153,10 +159,11 @@ class Runtime:
     def _end_offset(self, tp: TopicPartition) -> int | None:
         consumer = self._consumer._thread._consumer  # noqa: SLF001 - only reads what the last fetch said
         try:
-            end: int | None = consumer.last_stable_offset(tp)
+            fetched: int | None = consumer.last_stable_offset(tp)
         except (AssertionError, AttributeError, IllegalStateError):  # not assigned just now: a rebalance is under way
-            return None
-        return end
+            fetched = None
+        asked = self._ends.get(tp)
+        return fetched if asked is None else max(fetched or 0, asked)
 
     async def _seek(self, tp: TopicPartition, offset: int) -> None:
         await self._consumer.seek_wait({TP(tp.topic, tp.partition): offset})
