@@ -86,6 +86,7 @@ class PartitionTask:
         self._stop_asked = asyncio.Event()
         self._failures = 0
         self._folding = False  # something is folded that isn't committed
+        self._group_is_behind = False  # its offset was lost or set back: the state knows better
         self._log = logger.bind(topic=self.tp.topic, partition=self.tp.partition)
 
     # What others call. `wants_records` is called from the consumer's thread and only reads.
@@ -155,7 +156,7 @@ class PartitionTask:
 
     async def _live(self) -> None:
         self.phase = Phase.STARTING
-        self._folding = False
+        self._folding = self._group_is_behind = False
         processor = self._stage.open_partition(self.tp.partition)
         writer = self._services.open_writer(self.tp)
         try:
@@ -166,6 +167,8 @@ class PartitionTask:
             await self._services.seek(self.tp, self.position)
             self.phase = Phase.RUNNING
             self._log.info("partition ready", position=self.position)
+            if self._group_is_behind:  # mended at once: until the next order comes, all lag and all audits go by it
+                await self._commit(processor, writer, 0)
             await self._fold_and_commit(processor, writer)
         finally:
             await writer.stop()
@@ -179,6 +182,7 @@ class PartitionTask:
         end = await log.end_offset(self.tp.topic, self.tp.partition)
         position = max(of_group or 0, of_state or 0)
         if of_state is not None and (of_group or 0) < of_state:
+            self._group_is_behind = True
             self._log.warning(
                 "the group's offset is behind the state; the state counts", group=of_group, state=of_state
             )
@@ -222,15 +226,18 @@ class PartitionTask:
                     if more is None:
                         break
                     folded += more
-            self._services.on_step(Step.FOLDED, self.tp)
-            output = processor.take_output(self.position)
-            await writer.commit(output, self.position)
-            self.committed = self.position
-            self._log.debug("committed", position=self.position, records=folded or 0, written=output.record_count)
-            del output  # its bytes, or they wait here in memory for as long as nothing comes
-            self._folding = False
-            self._failures = 0
-            self._services.on_step(Step.COUNTED, self.tp)
+            await self._commit(processor, writer, folded or 0)
+
+    async def _commit(self, processor: Processor, writer: Writer, folded: int) -> None:
+        """Commit what the last `folded` records gave, and the position behind them."""
+        self._services.on_step(Step.FOLDED, self.tp)
+        output = processor.take_output(self.position)
+        await writer.commit(output, self.position)
+        self.committed = self.position
+        self._log.debug("committed", position=self.position, records=folded, written=output.record_count)
+        self._folding = False
+        self._failures = 0
+        self._services.on_step(Step.COUNTED, self.tp)
 
     async def _fold_next(self, processor: Processor, deadline: float) -> int | None:
         """Fold one batch; how many records it held for us, or None if none came before `deadline`."""
