@@ -6,15 +6,17 @@ watchdog would take a worker that hangs for one that has nothing to do. Nothing 
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 
+import structlog
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from streams.engine import limits
 from streams.engine.connection import open_consumer
-from streams.errors import BrokerUnavailableError
+from streams.errors import UserError
 from streams.settings import Settings
+
+logger = structlog.get_logger(__name__)
 
 
 class EndWatch:
@@ -31,12 +33,25 @@ class EndWatch:
         return self._ends.get(tp)
 
     async def run(self) -> None:
-        """Look until cancelled."""
+        """Look until cancelled, and say when the broker stops and begins to answer: the tasks only wait."""
+        answers = True
         while True:
-            with suppress(KafkaError, BrokerUnavailableError, OSError):
+            try:
                 async with open_consumer(self._settings) as consumer:
                     while True:
                         await asyncio.sleep(self._interval_s)
-                        self._ends = await consumer.end_offsets(self._partitions())
-            self._ends = {}
+                        async with asyncio.timeout(limits.END_LOOK_TIMEOUT_S):
+                            self._ends = await consumer.end_offsets(self._partitions())
+                        if not answers:
+                            logger.info("the broker answers again")
+                            answers = True
+            except (KafkaError, UserError, OSError) as error:  # a timeout too
+                self._ends = {}
+                if answers:
+                    logger.error(  # noqa: TRY400 - where it came from is of no use to whoever reads this
+                        "the broker doesn't answer, so everything waits for it: is it running, and has its disk room?",
+                        broker=self._settings.broker,
+                        error=str(error) or repr(error),
+                    )
+                    answers = False
             await asyncio.sleep(self._interval_s)

@@ -17,4 +17,5 @@ LEAVE_TIMEOUT_S = 5  # ... and then for the group to let it go; it is missed aft
 END_LOOKS_PER_STALL = (
     10  # how often in EVERYCENT_STALL_TIMEOUT_S the ends of the input are asked for: lag shows in time
 )
+END_LOOK_TIMEOUT_S = 10.0  # ... and how long the answer may take before the broker counts as away
 END_TIMEOUT_S = 30  # how long all of that may take; what hangs even so is ended at once
