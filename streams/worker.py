@@ -61,7 +61,8 @@ def build(
         Role.TOTALS: totals_stage(settings, sources),
     }
     add_agent = {Role.SPLIT: add_split_agent, Role.TOTALS: add_totals_agent}
-    runtime = Runtime(settings, [stages[role] for role in roles], on_step)
+    partitions = {settings.topics.orders: sources, settings.topics.project_deltas: totals_partitions}
+    runtime = Runtime(settings, [stages[role] for role in roles], on_step, partitions)
     app = create_faust_app(settings, runtime)
     for role in roles:
         add_agent[role](app, runtime, settings)

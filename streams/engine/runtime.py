@@ -5,7 +5,7 @@ that goes on for a while after it lost its partition can do no harm.
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -23,7 +23,7 @@ from streams.engine.reader import open_reader
 from streams.engine.refusals import explain, is_denial
 from streams.engine.stage import Stage
 from streams.engine.task import PartitionTask, Phase, Services
-from streams.errors import AccessError, ExitStatus
+from streams.errors import AccessError, ExitStatus, partitions_added
 from streams.metrics import PartitionStanding
 from streams.native import extension
 from streams.settings import Settings
@@ -34,11 +34,19 @@ logger = structlog.get_logger(__name__)
 class Runtime:
     """Starts, keeps and ends a worker's partition tasks."""
 
-    def __init__(self, settings: Settings, stages: Sequence[Stage], on_step: OnStep = ignore_step) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        stages: Sequence[Stage],
+        on_step: OnStep = ignore_step,
+        partitions: Mapping[str, int] | None = None,
+    ) -> None:
+        """`partitions`: how many each input topic had when the topics were checked; an assignment must lie within."""
         self._failure: BaseException | None = None  # what this worker can't go on after
         self._failed = asyncio.Event()
         self._settings = settings
         self._stages = {stage.source_topic: stage for stage in stages}
+        self._partitions = partitions or {}
         self._services = Services(
             open_writer=lambda tp: Committer(settings, tp, on_step),
             open_log=lambda: open_reader(settings, packed=settings.native and extension is not None),
@@ -88,6 +96,11 @@ class Runtime:
             return  # the group may well give us something while we are leaving it
         self._consumer = consumer
         wanted = {TopicPartition(tp.topic, tp.partition) for tp in assigned if tp.topic in self._stages}
+        added = [tp for tp in wanted if tp.partition >= self._partitions.get(tp.topic, tp.partition + 1)]
+        if added:
+            topic, partition = min(added)
+            self.fail(partitions_added(topic, partition, self._partitions[topic]))
+            return
         took_part = generation == self._generation + 1
         self._generation = generation
         kept = wanted & self._running.keys() if took_part else set()
