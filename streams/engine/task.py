@@ -18,7 +18,7 @@ from aiokafka.errors import InvalidProducerEpoch, KafkaError, ProducerFenced
 from aiokafka.structs import OffsetAndMetadata
 
 from streams.engine import limits
-from streams.engine.batches import RecordBatch
+from streams.engine.batches import RecordBatch, bytes_of
 from streams.engine.commit import OnStep, Step, ignore_step
 from streams.engine.refusals import explain
 from streams.engine.stage import Log, Output, Processor, Stage
@@ -86,6 +86,7 @@ class PartitionTask:
         self._stop_asked = asyncio.Event()
         self._failures = 0
         self._folding = False  # something is folded that isn't committed
+        self._folded_bytes = 0  # since the last commit
         self._group_is_behind = False  # its offset was lost or set back: the state knows better
         self._log = logger.bind(topic=self.tp.topic, partition=self.tp.partition)
 
@@ -157,6 +158,7 @@ class PartitionTask:
     async def _live(self) -> None:
         self.phase = Phase.STARTING
         self._folding = self._group_is_behind = False
+        self._folded_bytes = 0
         processor = self._stage.open_partition(self.tp.partition)
         writer = self._services.open_writer(self.tp)
         try:
@@ -220,7 +222,11 @@ class PartitionTask:
             else:
                 idle = False
                 started = loop.time()
-                while folded < processor.commit_max_records and not self._stop_asked.is_set():
+                while (
+                    folded < processor.commit_max_records
+                    and self._folded_bytes < limits.COMMIT_MAX_BYTES
+                    and not self._stop_asked.is_set()
+                ):
                     deadline = started + interval_s * (limits.COMMIT_STRETCH if self._services.has_backlog() else 1)
                     more = await self._fold_next(processor, deadline)
                     if more is None:
@@ -236,6 +242,7 @@ class PartitionTask:
         self.committed = self.position
         self._log.debug("committed", position=self.position, records=folded, written=output.record_count)
         self._folding = False
+        self._folded_bytes = 0
         self._failures = 0
         self._services.on_step(Step.COUNTED, self.tp)
 
@@ -254,6 +261,7 @@ class PartitionTask:
             processor.fold(records)
             self.position = batch.next_offset
             self._folding = self._folding or bool(records)
+            self._folded_bytes += bytes_of(records)
             if records:
                 return len(records)
 
