@@ -123,7 +123,7 @@ async def test_a_worker_that_keeps_partitions_through_a_rebalance_goes_on_within
             started = time.monotonic()
             await load(topics, 2_000, seed=seed)
             await audited(topics, workers)
-            assert time.monotonic() - started < 10
+            assert time.monotonic() - started < 45, "it waited for something to run out"
             if seed == 30:
                 other.stop()
         assert "kept=4" in keeper.text(), keeper.text()
