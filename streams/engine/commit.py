@@ -56,6 +56,10 @@ class Committer:
 
     async def commit(self, output: Output, position: int) -> None:
         """Steps (2) to (6) for all that was folded up to `position`. Raises KafkaError; then nothing counts."""
+        with connection.telling_its_end(self._producer):
+            await self._commit(output, position)
+
+    async def _commit(self, output: Output, position: int) -> None:
         producer = self._producer
         await producer.begin_transaction()
         self._on_step(Step.BEGUN, self._tp)

@@ -4,14 +4,15 @@ Faust's consumer, the transactional producers, restore and the command line all 
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import (
     GroupCoordinatorNotAvailableError,
+    IllegalOperation,
     InvalidProducerEpoch,
     KafkaConnectionError,
     KafkaError,
@@ -117,6 +118,21 @@ async def give_up_transaction(producer: AIOKafkaProducer, error: BaseException) 
             await producer.abort_transaction()
     if denial is not None:
         raise denial from error
+
+
+@contextmanager
+def telling_its_end(producer: AIOKafkaProducer) -> Iterator[None]:
+    """Raise what a producer has died of, fenced above all, where aiokafka says only that it can't be used.
+
+    It dies by itself, at any moment: whoever calls it next is told that there is no transaction, or meets an assertion.
+    """
+    try:
+        yield
+    except (IllegalOperation, AssertionError) as error:
+        if not producer._txn_manager.is_fatal_error():  # noqa: SLF001
+            raise
+        sending = producer._sender.sender_task  # noqa: SLF001 - the exact reason stands nowhere else
+        raise (sending.exception() if sending.done() else None) or KafkaError("the producer has died") from error
 
 
 async def stop_producer(producer: AIOKafkaProducer) -> None:

@@ -47,6 +47,7 @@ from streams.engine.connection import (
     open_admin,
     start_client,
     stop_producer,
+    telling_its_end,
     transactional_producer,
 )
 from streams.engine.reader import LogReader, open_reader
@@ -100,7 +101,8 @@ class ReplayWriter:
         """Send all of them or none. Raises UserError; what it says may be repeated safely in any case."""
         try:
             async with asyncio.timeout(limits.TRANSACTION_TIMEOUT_MS / 1_000):
-                await self._send(candidates)
+                with telling_its_end(self._producer):
+                    await self._send(candidates)
         except (ProducerFenced, InvalidProducerEpoch) as error:
             raise UserError(
                 "another replay has started meanwhile and has taken over; what this one had sent counts once. "
