@@ -3,10 +3,12 @@
 #
 #   make demo ARGS="--orders 20000 --once"     passes arguments on
 #   make test ARGS="-k window"                 likewise, to pytest
+#   make test JOBS=4                           in so many processes, each with a broker of its own (0: in this one)
 #   make test PYTHON=python3.12                chooses the interpreter (also after `make clean`)
 
 PYTHON ?= python3
 ARGS ?=
+JOBS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
@@ -22,7 +24,7 @@ demo: $(STAMP)  ## orders, donations, totals and the audit on a real Kafka, on t
 	@$(BIN)/everycent demo $(ARGS)
 
 test: $(STAMP)  ## every test, also those on the real broker
-	@$(BIN)/python -m pytest --durations=10 $(ARGS)
+	@$(BIN)/python -m pytest --durations=10 --numprocesses=$(JOBS) --dist=worksteal $(ARGS)
 
 check: $(STAMP)  ## lint, format, types, published schemas, compose file, direction of imports
 	@$(BIN)/ruff check .

@@ -29,3 +29,13 @@ class BrokerUnavailableError(UserError):
 
 class AccessError(UserError):
     """The broker doesn't let us in, or denies a right: a person must mend that, to wait is of no use."""
+
+
+def partitions_added(topic: str, partition: int, known: int) -> UserError:
+    """A topic has more partitions than when the worker checked that all fit each other."""
+    return UserError(
+        f"{topic} has got partitions: number {partition} came up, and there were {known} when this worker started. It "
+        "ends, to check them anew. A buyer's orders may lie on another partition now, where repeats aren't known: "
+        "a new deployment with more partitions is safer.",
+        ExitStatus.FAILED,
+    )

@@ -61,7 +61,8 @@ def build(
         Role.TOTALS: totals_stage(settings, sources),
     }
     add_agent = {Role.SPLIT: add_split_agent, Role.TOTALS: add_totals_agent}
-    runtime = Runtime(settings, [stages[role] for role in roles], on_step)
+    partitions = {settings.topics.orders: sources, settings.topics.project_deltas: totals_partitions}
+    runtime = Runtime(settings, [stages[role] for role in roles], on_step, partitions)
     app = create_faust_app(settings, runtime)
     for role in roles:
         add_agent[role](app, runtime, settings)
@@ -148,10 +149,33 @@ async def _wait_for_first(*awaitables: Awaitable[object]) -> None:
 def supervised(settings: Settings, runtime: Runtime, metrics_address: str) -> Iterator[Watchdog]:
     """What stands beside a worker's tasks, whoever runs them: metrics, a watchdog, garbage collection that fits."""
     tune_garbage_collection(settings)
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(_report_loop_error)
     watchdog = Watchdog(runtime.unfinished, settings.stall_timeout_s)
-    watchdog.start(asyncio.get_running_loop())
-    with serving_metrics(settings.metrics_port, runtime.standings, metrics_address):
-        yield watchdog
+    watchdog.start(loop)
+    watching_ends = loop.create_task(runtime.watch_ends(), name="ends")
+    try:
+        with serving_metrics(settings.metrics_port, runtime.standings, metrics_address):
+            yield watchdog
+    finally:
+        watching_ends.cancel()
+
+
+def _report_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """What nobody waited for, as Python reports it, without what a failed producer of aiokafka leaves behind.
+
+    Each of its sends and its transaction is a future of its own, of which the task has heard the first that failed; and
+    requests that were on their way when it died find it dead.
+    """
+    future = context.get("future")
+    if isinstance(future, asyncio.Task):
+        left_behind = getattr(future.get_coro(), "__qualname__", "").startswith("Sender.")
+    else:
+        left_behind = future is not None and isinstance(context.get("exception"), KafkaError)
+    if left_behind:
+        logger.debug("left behind by a producer that failed", error=repr(context.get("exception")))
+    else:
+        loop.default_exception_handler(context)
 
 
 def tune_garbage_collection(settings: Settings) -> None:

@@ -4,7 +4,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from schemas.delta import decode_watermark
 from schemas.records import LogRecord
 from schemas.totals import POSITION_HEADER, WindowKind
 from streams.agents.split_native import fold_natively
@@ -27,7 +26,7 @@ class NativeTotalsProcessor(TotalsPartition):
     commit_max_records = limits.COMMIT_MAX_RECORDS_PACKED
 
     def __init__(self, settings: Settings, partition: int, calendar: Calendar, sources: int) -> None:
-        super().__init__(settings, partition)
+        super().__init__(settings, partition, sources)
         self._calendar = calendar
         self._watermarks = Watermarks(sources)
         self._totals = extension.Totals(
@@ -69,7 +68,7 @@ class NativeTotalsProcessor(TotalsPartition):
 
     def _advance(self, value: bytes) -> int | None:
         """Take in a source's watermark; the common one, if it rose."""
-        mark = decode_watermark(value)
+        mark = self._decode_watermark(value)
         rose = self._watermarks.advance(mark.source, mark.watermark_ms, idle=mark.idle)
         return self._watermarks.current_ms if rose else None
 

@@ -7,7 +7,7 @@ watermarks were is kept with the committed offset; should that be lost, the sour
 from collections.abc import Sequence
 from typing import NoReturn
 
-from schemas.delta import decode_delta, decode_watermark
+from schemas.delta import SourceWatermark, decode_delta, decode_watermark
 from schemas.records import LogRecord
 from schemas.totals import POSITION_HEADER, WindowKind, decode_total, decode_total_key, encode_total, key_of
 from schemas.units import HOUR_MS
@@ -16,7 +16,7 @@ from streams.domain.watermark import Watermarks
 from streams.domain.windows import Calendar
 from streams.engine import limits
 from streams.engine.stage import Log, Outgoing, Output
-from streams.errors import ExitStatus, UserError
+from streams.errors import ExitStatus, UserError, partitions_added
 from streams.settings import Settings
 
 METADATA_MAX_BYTES = 4_000  # Kafka's own limit for what is kept with an offset is 4,096
@@ -25,8 +25,10 @@ METADATA_MAX_BYTES = 4_000  # Kafka's own limit for what is kept with an offset 
 class TotalsPartition:
     """What both ways to fold have in common: retention, what goes with the offset, and the end of 64 bits."""
 
-    def __init__(self, settings: Settings, partition: int) -> None:
+    def __init__(self, settings: Settings, partition: int, sources: int) -> None:
         self._topic = settings.topics.project_totals
+        self._orders = settings.topics.orders
+        self._sources = sources
         self._partition = partition
         self._retention_ms = {
             WindowKind.MINUTE: settings.minute_retention_hours * HOUR_MS,
@@ -35,6 +37,12 @@ class TotalsPartition:
 
     def fold_idle(self) -> bool:
         return False
+
+    def _decode_watermark(self, value: bytes) -> SourceWatermark:
+        mark = decode_watermark(value)
+        if mark.source >= self._sources:
+            raise partitions_added(self._orders, mark.source, self._sources)
+        return mark
 
     def _metadata(self, watermarks: Watermarks) -> str:
         text = watermarks.encode()
@@ -56,7 +64,7 @@ class TotalsProcessor(TotalsPartition):
     commit_max_records = limits.COMMIT_MAX_RECORDS
 
     def __init__(self, settings: Settings, partition: int, calendar: Calendar, sources: int) -> None:
-        super().__init__(settings, partition)
+        super().__init__(settings, partition, sources)
         self._state = TotalsState(calendar, sources, self._retention_ms)
 
     async def restore(self, log: Log, metadata: str) -> int | None:
@@ -79,7 +87,7 @@ class TotalsProcessor(TotalsPartition):
         for record in records:
             value = record.value or b""
             if record.key is None:
-                state.advance(decode_watermark(value))
+                state.advance(self._decode_watermark(value))
             else:
                 state.add_delta(record.key.decode(), decode_delta(value))
 

@@ -7,13 +7,11 @@ ARCHITECTURE.md walks through each failure.
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from enum import IntEnum
 from itertools import zip_longest
 from typing import Any
 
-from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka import TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 
 from streams.engine import connection
@@ -47,9 +45,7 @@ class Committer:
         self._tp = tp
         self._group_id = settings.app_id
         self._on_step = on_step
-        self._producer = AIOKafkaProducer(
-            **connection.transactional_options(settings, f"{settings.app_id}-{tp.topic}-{tp.partition}")
-        )
+        self._producer = connection.transactional_producer(settings, f"{settings.app_id}-{tp.topic}-{tp.partition}")
 
     async def start(self) -> None:
         """Take over the partition: an earlier owner's open transaction is aborted and it can't write any more."""
@@ -60,6 +56,10 @@ class Committer:
 
     async def commit(self, output: Output, position: int) -> None:
         """Steps (2) to (6) for all that was folded up to `position`. Raises KafkaError; then nothing counts."""
+        with connection.telling_its_end(self._producer):
+            await self._commit(output, position)
+
+    async def _commit(self, output: Output, position: int) -> None:
         producer = self._producer
         await producer.begin_transaction()
         self._on_step(Step.BEGUN, self._tp)
@@ -72,11 +72,7 @@ class Committer:
             await asyncio.gather(*acknowledgements)
             self._on_step(Step.ACKNOWLEDGED, self._tp)
         except BaseException as error:
-            denial = connection.denial_of(producer, error)
-            with suppress(KafkaError):  # what failed first is what the task must hear of, a cancellation above all
-                await self._abort()
-            if denial is not None:
-                raise denial from error
+            await connection.give_up_transaction(producer, error)
             raise
         await producer.commit_transaction()
         self._on_step(Step.COMMITTED, self._tp)
@@ -109,9 +105,3 @@ class Committer:
         for batch in batches:
             batch.close()
         return batches
-
-    async def _abort(self) -> None:
-        """Give the transaction up. A fenced or dead producer can't, and needn't: its successor does."""
-        manager = self._producer._txn_manager  # noqa: SLF001 - aiokafka's own context manager asks the same
-        if not manager.is_fatal_error():
-            await self._producer.abort_transaction()

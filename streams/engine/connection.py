@@ -4,14 +4,15 @@ Faust's consumer, the transactional producers, restore and the command line all 
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import (
     GroupCoordinatorNotAvailableError,
+    IllegalOperation,
     InvalidProducerEpoch,
     KafkaConnectionError,
     KafkaError,
@@ -91,18 +92,47 @@ def denial_of(producer: AIOKafkaProducer, error: BaseException) -> BaseException
     return failure if is_denial(failure) and isinstance(error, Exception) else None
 
 
-def transactional_options(settings: Settings, transactional_id: str) -> dict[str, Any]:
-    """Options of a producer that writes in transactions under an id; whoever had the id before is fenced."""
-    return {
+def transactional_producer(settings: Settings, transactional_id: str) -> AIOKafkaProducer:
+    """A producer, not started yet, that writes in transactions under an id; its start fences whoever had it before."""
+    return AIOKafkaProducer(
         **client_options(settings),
-        "transactional_id": transactional_id,
-        "transaction_timeout_ms": limits.TRANSACTION_TIMEOUT_MS,
-        "compression_type": "zstd",
-        "max_batch_size": limits.OUTGOING_BATCH_BYTES,
-        "max_request_size": limits.PRODUCER_MAX_REQUEST_BYTES,
-        "request_timeout_ms": REQUEST_TIMEOUT_MS,
-        "metadata_max_age_ms": METADATA_MAX_AGE_MS,
-    }
+        transactional_id=transactional_id,
+        transaction_timeout_ms=limits.TRANSACTION_TIMEOUT_MS,
+        compression_type="zstd",
+        max_batch_size=limits.OUTGOING_BATCH_BYTES,
+        max_request_size=limits.PRODUCER_MAX_REQUEST_BYTES,
+        request_timeout_ms=REQUEST_TIMEOUT_MS,
+        metadata_max_age_ms=METADATA_MAX_AGE_MS,
+    )
+
+
+async def give_up_transaction(producer: AIOKafkaProducer, error: BaseException) -> None:
+    """Abort after `error`, which is what the caller must hear of: a failure of the abort is not told.
+
+    A fenced or dead producer can't abort and needn't: whoever comes after it under the same id does. Raises the refused
+    right, where that is the cause of `error`.
+    """
+    denial = denial_of(producer, error)
+    if not producer._txn_manager.is_fatal_error():  # noqa: SLF001 - aiokafka's own context manager asks the same
+        with suppress(KafkaError):
+            await producer.abort_transaction()
+    if denial is not None:
+        raise denial from error
+
+
+@contextmanager
+def telling_its_end(producer: AIOKafkaProducer) -> Iterator[None]:
+    """Raise what a producer has died of, fenced above all, where aiokafka says only that it can't be used.
+
+    It dies by itself, at any moment: whoever calls it next is told that there is no transaction, or meets an assertion.
+    """
+    try:
+        yield
+    except (IllegalOperation, AssertionError) as error:
+        if not producer._txn_manager.is_fatal_error():  # noqa: SLF001
+            raise
+        sending = producer._sender.sender_task  # noqa: SLF001 - the exact reason stands nowhere else
+        raise (sending.exception() if sending.done() else None) or KafkaError("the producer has died") from error
 
 
 async def stop_producer(producer: AIOKafkaProducer) -> None:

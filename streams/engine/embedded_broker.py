@@ -260,6 +260,7 @@ class EmbeddedBroker:
             "kafka.Kafka",
             str(self._config_path),
         ]
+        self._release_leash()  # of one that ended by itself
         self._leash = Leash()
         with self.log_path.open("ab") as log:
             self._process = self._leash.spawn(command, log, folder=self.data_dir, inherited_files=[self._lock.fileno()])

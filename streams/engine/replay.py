@@ -29,13 +29,9 @@ from contextlib import asynccontextmanager, suppress
 from enum import IntEnum
 
 import msgspec
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import (
-    InvalidProducerEpoch,
-    KafkaError,
-    ProducerFenced,
-)
+from aiokafka.errors import InvalidProducerEpoch, KafkaError, ProducerFenced
 
 from schemas import limits as contract
 from schemas.donation import decode_donation
@@ -45,13 +41,14 @@ from streams.domain.replay import Candidate
 from streams.engine import limits
 from streams.engine.connection import (
     client_options,
-    denial_of,
+    give_up_transaction,
     group_offsets,
     look_at,
     open_admin,
     start_client,
     stop_producer,
-    transactional_options,
+    telling_its_end,
+    transactional_producer,
 )
 from streams.engine.reader import LogReader, open_reader
 from streams.engine.refusals import explain, is_denial
@@ -90,7 +87,7 @@ class ReplayWriter:
         self._settings = settings
         self._topic = settings.topics.orders
         self._on_step = on_step
-        self._producer = AIOKafkaProducer(**transactional_options(settings, f"{settings.app_id}-replay-rejected"))
+        self._producer = transactional_producer(settings, f"{settings.app_id}-replay-rejected")
 
     async def start(self) -> None:
         """Step 1: fence every other replay of this deployment. Raises UserError if it can't connect or mustn't."""
@@ -104,7 +101,8 @@ class ReplayWriter:
         """Send all of them or none. Raises UserError; what it says may be repeated safely in any case."""
         try:
             async with asyncio.timeout(limits.TRANSACTION_TIMEOUT_MS / 1_000):
-                await self._send(candidates)
+                with telling_its_end(self._producer):
+                    await self._send(candidates)
         except (ProducerFenced, InvalidProducerEpoch) as error:
             raise UserError(
                 "another replay has started meanwhile and has taken over; what this one had sent counts once. "
@@ -138,13 +136,7 @@ class ReplayWriter:
             await asyncio.gather(*acknowledgements)
             self._on_step(ReplayStep.ACKNOWLEDGED)
         except BaseException as error:
-            denial = denial_of(producer, error)
-            # A fenced or dead producer can't abort and needn't: whoever fenced it has seen to that.
-            if not producer._txn_manager.is_fatal_error():  # noqa: SLF001 - aiokafka's own context manager asks the same
-                with suppress(KafkaError):  # what failed first is what the person must hear of
-                    await producer.abort_transaction()
-            if denial is not None:
-                raise denial from error
+            await give_up_transaction(producer, error)
             raise
         await producer.commit_transaction()
         self._on_step(ReplayStep.COMMITTED)

@@ -5,7 +5,7 @@ that goes on for a while after it lost its partition can do no harm.
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -18,11 +18,12 @@ from streams.engine import limits
 from streams.engine.batches import RecordBatch
 from streams.engine.commit import Committer, OnStep, ignore_step
 from streams.engine.connection import ask_why, group_offsets, open_admin
+from streams.engine.ends import EndWatch
 from streams.engine.reader import open_reader
 from streams.engine.refusals import explain, is_denial
 from streams.engine.stage import Stage
 from streams.engine.task import PartitionTask, Phase, Services
-from streams.errors import AccessError, ExitStatus
+from streams.errors import AccessError, ExitStatus, partitions_added
 from streams.metrics import PartitionStanding
 from streams.native import extension
 from streams.settings import Settings
@@ -33,11 +34,19 @@ logger = structlog.get_logger(__name__)
 class Runtime:
     """Starts, keeps and ends a worker's partition tasks."""
 
-    def __init__(self, settings: Settings, stages: Sequence[Stage], on_step: OnStep = ignore_step) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        stages: Sequence[Stage],
+        on_step: OnStep = ignore_step,
+        partitions: Mapping[str, int] | None = None,
+    ) -> None:
+        """`partitions`: how many each input topic had when the topics were checked; an assignment must lie within."""
         self._failure: BaseException | None = None  # what this worker can't go on after
         self._failed = asyncio.Event()
         self._settings = settings
         self._stages = {stage.source_topic: stage for stage in stages}
+        self._partitions = partitions or {}
         self._services = Services(
             open_writer=lambda tp: Committer(settings, tp, on_step),
             open_log=lambda: open_reader(settings, packed=settings.native and extension is not None),
@@ -49,6 +58,7 @@ class Runtime:
         )
         self._tasks: dict[TopicPartition, PartitionTask] = {}
         self._running: dict[TopicPartition, asyncio.Task[None]] = {}
+        self._ends = EndWatch(settings, lambda: list(self._tasks))
         self._generation = 0
         self._finished = False
         self._consumer: Any = None
@@ -86,6 +96,11 @@ class Runtime:
             return  # the group may well give us something while we are leaving it
         self._consumer = consumer
         wanted = {TopicPartition(tp.topic, tp.partition) for tp in assigned if tp.topic in self._stages}
+        added = [tp for tp in wanted if tp.partition >= self._partitions.get(tp.topic, tp.partition + 1)]
+        if added:
+            topic, partition = min(added)
+            self.fail(partitions_added(topic, partition, self._partitions[topic]))
+            return
         took_part = generation == self._generation + 1
         self._generation = generation
         kept = wanted & self._running.keys() if took_part else set()
@@ -93,6 +108,10 @@ class Runtime:
         for tp in sorted(wanted - kept):
             self._start(tp)
         logger.info("assignment", generation=generation, partitions=len(wanted), kept=len(kept))
+
+    async def watch_ends(self) -> None:
+        """Ask where the partitions end until cancelled, so that lag shows also when nothing is fetched any more."""
+        await self._ends.run()
 
     async def wait_failed(self) -> None:
         """Wait for as long as all is well, then raise what a task can't go on after."""
@@ -153,10 +172,11 @@ class Runtime:
     def _end_offset(self, tp: TopicPartition) -> int | None:
         consumer = self._consumer._thread._consumer  # noqa: SLF001 - only reads what the last fetch said
         try:
-            end: int | None = consumer.last_stable_offset(tp)
+            fetched: int | None = consumer.last_stable_offset(tp)
         except (AssertionError, AttributeError, IllegalStateError):  # not assigned just now: a rebalance is under way
-            return None
-        return end
+            fetched = None
+        asked = self._ends.get(tp)
+        return fetched if asked is None else max(fetched or 0, asked)
 
     async def _seek(self, tp: TopicPartition, offset: int) -> None:
         await self._consumer.seek_wait({TP(tp.topic, tp.partition): offset})

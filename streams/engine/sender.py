@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import Any
+from typing import Any, cast
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, KafkaTimeoutError
@@ -70,12 +70,19 @@ class RecordSender:
         batch = self._producer.create_batch()
         for row in rows:
             if batch.append(timestamp=now_ms, key=keys[row], value=values[row]) is None:  # full
-                futures.append(await self._producer.send_batch(batch, self._topic, partition=partition))
+                futures.append(await self._hand_over(batch, partition))
                 batch = self._producer.create_batch()
                 batch.append(timestamp=now_ms, key=keys[row], value=values[row])  # the first one always fits
         batch.close()
-        futures.append(await self._producer.send_batch(batch, self._topic, partition=partition))
+        futures.append(await self._hand_over(batch, partition))
         return futures
+
+    async def _hand_over(self, batch: Any, partition: int) -> asyncio.Future[Any]:
+        while True:
+            with suppress(KafkaTimeoutError):  # no room for a request's time: how long to wait, `send` decides
+                return cast(
+                    "asyncio.Future[Any]", await self._producer.send_batch(batch, self._topic, partition=partition)
+                )
 
     async def _wait_oldest(self) -> None:
         records, futures = self._in_flight.popleft()

@@ -18,7 +18,7 @@ from aiokafka.errors import InvalidProducerEpoch, KafkaError, ProducerFenced
 from aiokafka.structs import OffsetAndMetadata
 
 from streams.engine import limits
-from streams.engine.batches import RecordBatch
+from streams.engine.batches import RecordBatch, bytes_of
 from streams.engine.commit import OnStep, Step, ignore_step
 from streams.engine.refusals import explain
 from streams.engine.stage import Log, Output, Processor, Stage
@@ -86,6 +86,8 @@ class PartitionTask:
         self._stop_asked = asyncio.Event()
         self._failures = 0
         self._folding = False  # something is folded that isn't committed
+        self._folded_bytes = 0  # since the last commit
+        self._group_is_behind = False  # its offset was lost or set back: the state knows better
         self._log = logger.bind(topic=self.tp.topic, partition=self.tp.partition)
 
     # What others call. `wants_records` is called from the consumer's thread and only reads.
@@ -155,7 +157,8 @@ class PartitionTask:
 
     async def _live(self) -> None:
         self.phase = Phase.STARTING
-        self._folding = False
+        self._folding = self._group_is_behind = False
+        self._folded_bytes = 0
         processor = self._stage.open_partition(self.tp.partition)
         writer = self._services.open_writer(self.tp)
         try:
@@ -166,6 +169,8 @@ class PartitionTask:
             await self._services.seek(self.tp, self.position)
             self.phase = Phase.RUNNING
             self._log.info("partition ready", position=self.position)
+            if self._group_is_behind:  # mended at once: until the next order comes, all lag and all audits go by it
+                await self._commit(processor, writer, 0)
             await self._fold_and_commit(processor, writer)
         finally:
             await writer.stop()
@@ -179,6 +184,7 @@ class PartitionTask:
         end = await log.end_offset(self.tp.topic, self.tp.partition)
         position = max(of_group or 0, of_state or 0)
         if of_state is not None and (of_group or 0) < of_state:
+            self._group_is_behind = True
             self._log.warning(
                 "the group's offset is behind the state; the state counts", group=of_group, state=of_state
             )
@@ -216,21 +222,29 @@ class PartitionTask:
             else:
                 idle = False
                 started = loop.time()
-                while folded < processor.commit_max_records and not self._stop_asked.is_set():
+                while (
+                    folded < processor.commit_max_records
+                    and self._folded_bytes < limits.COMMIT_MAX_BYTES
+                    and not self._stop_asked.is_set()
+                ):
                     deadline = started + interval_s * (limits.COMMIT_STRETCH if self._services.has_backlog() else 1)
                     more = await self._fold_next(processor, deadline)
                     if more is None:
                         break
                     folded += more
-            self._services.on_step(Step.FOLDED, self.tp)
-            output = processor.take_output(self.position)
-            await writer.commit(output, self.position)
-            self.committed = self.position
-            self._log.debug("committed", position=self.position, records=folded or 0, written=output.record_count)
-            del output  # its bytes, or they wait here in memory for as long as nothing comes
-            self._folding = False
-            self._failures = 0
-            self._services.on_step(Step.COUNTED, self.tp)
+            await self._commit(processor, writer, folded or 0)
+
+    async def _commit(self, processor: Processor, writer: Writer, folded: int) -> None:
+        """Commit what the last `folded` records gave, and the position behind them."""
+        self._services.on_step(Step.FOLDED, self.tp)
+        output = processor.take_output(self.position)
+        await writer.commit(output, self.position)
+        self.committed = self.position
+        self._log.debug("committed", position=self.position, records=folded, written=output.record_count)
+        self._folding = False
+        self._folded_bytes = 0
+        self._failures = 0
+        self._services.on_step(Step.COUNTED, self.tp)
 
     async def _fold_next(self, processor: Processor, deadline: float) -> int | None:
         """Fold one batch; how many records it held for us, or None if none came before `deadline`."""
@@ -247,6 +261,7 @@ class PartitionTask:
             processor.fold(records)
             self.position = batch.next_offset
             self._folding = self._folding or bool(records)
+            self._folded_bytes += bytes_of(records)
             if records:
                 return len(records)
 

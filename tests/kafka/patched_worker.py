@@ -27,7 +27,7 @@ def main() -> int:
             continue
         module, attribute = name.rsplit(".", 1)
         assert hasattr(importlib.import_module(module), attribute)
-        setattr(importlib.import_module(module), attribute, float(value))
+        setattr(importlib.import_module(module), attribute, int(value) if value.isdigit() else float(value))
 
     def freeze(step: Step, tp: TopicPartition) -> None:
         if frozen and step is Step.BEGUN and tp.topic.endswith("orders"):

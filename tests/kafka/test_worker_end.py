@@ -4,18 +4,12 @@ import asyncio
 import os
 import signal
 import socket
-import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-from aiokafka import AIOKafkaProducer
-
-from streams.engine.connection import stop_producer, transactional_options
+from streams.engine.connection import stop_producer, transactional_producer
 from streams.engine.embedded_broker import EmbeddedBroker
 from streams.engine.limits import LEAVE_TIMEOUT_S, PRODUCER_STOP_TIMEOUT_S
-from streams.engine.topic_admin import create_topics
 from streams.settings import Settings
 from tests.kafka.workers import WorkerProcess, audited, load, running_workers, wait_until
 
@@ -27,24 +21,6 @@ def stop(worker: WorkerProcess) -> tuple[int, float]:
     began = time.monotonic()
     status = worker.stop(timeout_s=90)
     return status, time.monotonic() - began
-
-
-@pytest.fixture(scope="module")
-def own_broker() -> Iterator[EmbeddedBroker]:
-    """One that a test may freeze."""
-    with tempfile.TemporaryDirectory(prefix="everycent-broker-") as folder, EmbeddedBroker(Path(folder)) as embedded:
-        try:
-            yield embedded
-        finally:
-            os.kill(embedded.pid, signal.SIGCONT)
-
-
-@pytest.fixture
-async def deployment(own_broker: EmbeddedBroker, settings: Settings) -> Settings:
-    """A deployment of the test's own on that broker, its topics made."""
-    settings = settings.model_copy(update={"broker": own_broker.address})
-    await create_topics(settings)
-    return settings
 
 
 async def test_a_signal_before_the_first_assignment_ends_the_worker_soon(topics: Settings) -> None:
@@ -81,8 +57,7 @@ async def test_a_worker_whose_broker_froze_in_its_commit_ends_all_the_same_and_n
     await load(deployment, 5_000, seed=60)
     shorter = [f"streams.engine.limits.{name}_TIMEOUT_S=1" for name in ("STOP", "ABORT", "LEAVE")]
     with running_workers(deployment) as workers:
-        script = str(Path(__file__).parent / "patched_worker.py")
-        worker = workers.start(*shorter, f"freeze={own_broker.pid}", command=[script])
+        worker = workers.start_patched(*shorter, f"freeze={own_broker.pid}")
         stat = Path(f"/proc/{own_broker.pid}/stat")
         wait_until(lambda: " T " in stat.read_text(), 60, worker.text)
         status, took_s = stop(worker)
@@ -98,7 +73,7 @@ async def test_a_worker_whose_broker_froze_in_its_commit_ends_all_the_same_and_n
 async def test_a_producer_whose_broker_froze_stops_all_the_same(
     own_broker: EmbeddedBroker, deployment: Settings
 ) -> None:
-    producer = AIOKafkaProducer(**transactional_options(deployment, f"{deployment.app_id}-x"))
+    producer = transactional_producer(deployment, f"{deployment.app_id}-x")
     await producer.start()
     before = asyncio.all_tasks()
     await producer.partitions_for(deployment.topics.orders)

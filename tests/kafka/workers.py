@@ -1,5 +1,6 @@
 """Real workers as processes of their own, to be killed, frozen and stopped; and the audit as judge."""
 
+import random
 import signal
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from streams.domain.load import LoadPlan
+from streams.domain.load import LoadPlan, expected_sums
 from streams.settings import Settings, child_environment
 from streams.simulation import run_simulation
 from streams.views.audit import AuditReport, run_audit
@@ -77,6 +78,15 @@ class Workers:
         script = str(Path(__file__).parent / "crashing_worker.py")
         return self.start(step, topic, str(commits), command=[script])
 
+    def start_patched(self, *arguments: str) -> WorkerProcess:
+        """A worker with other limits: see `patched_worker.py`."""
+        return self.start(*arguments, command=[str(Path(__file__).parent / "patched_worker.py")])
+
+    def check_unharmed(self) -> None:
+        """All of them run still, and none has met what it has no word for."""
+        assert [worker.process.poll() for worker in self.all] == [None] * len(self.all), self.logs()
+        assert "Traceback" not in self.logs(), self.logs()
+
     def logs(self) -> str:
         return "\n".join(f"--- {worker.log.name}\n{worker.text()}" for worker in self.all)
 
@@ -114,3 +124,18 @@ async def audited(settings: Settings, workers: Workers | None = None) -> AuditRe
         [report.reason, *(finding.text for finding in report.findings), workers.logs() if workers else ""]
     )
     return report
+
+
+async def audited_as_planned(settings: Settings, plan: LoadPlan, workers: Workers) -> AuditReport:
+    """Besides being conserved, the figures are those that the load was made to give."""
+    report = await audited(settings, workers)
+    expected = expected_sums(plan)
+    assert (report.counts.donations, report.counts.fen) == (expected.donations, expected.fen)
+    return report
+
+
+def drawn_seed() -> int:
+    """A new seed, printed: pytest shows it where the test fails. Put the number here to play it again."""
+    seed = random.SystemRandom().randrange(10**6)
+    print(f"seed {seed}")
+    return seed

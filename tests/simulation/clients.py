@@ -15,7 +15,7 @@ from aiokafka.errors import InvalidProducerEpoch, ProducerFenced
 from aiokafka.structs import OffsetAndMetadata
 
 from schemas.topics import Topic
-from streams.engine import commit
+from streams.engine import connection
 from streams.engine.packed import FinishedBatch
 from streams.engine.stage import Outgoing
 from tests.native.batches import records_of
@@ -220,9 +220,9 @@ async def opened(log: SimulatedLog) -> AsyncIterator[SimulatedLog]:
 @contextmanager
 def simulated_producers() -> Iterator[None]:
     """Within, every `Committer` writes through the producer that the process which opens it makes."""
-    real = commit.AIOKafkaProducer
-    commit.AIOKafkaProducer = lambda **options: current_process().new_producer(options["transactional_id"])
+    real = connection.transactional_producer
+    connection.transactional_producer = lambda _settings, name: current_process().new_producer(name)
     try:
         yield
     finally:
-        commit.AIOKafkaProducer = real
+        connection.transactional_producer = real

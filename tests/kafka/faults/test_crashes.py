@@ -14,24 +14,14 @@ from streams.engine.connection import client_options
 from streams.engine.reader import open_reader
 from streams.settings import Settings
 from streams.simulation import run_simulation
-from streams.views.audit import AuditReport
-from tests.kafka.workers import Workers, audited, load, running_workers, wait_until
-
-
-async def audited_as_planned(settings: Settings, plan: LoadPlan, workers: Workers) -> AuditReport:
-    """Besides being conserved, the figures are those that the load was made to give."""
-    report = await audited(settings, workers)
-    expected = expected_sums(plan)
-    assert (report.counts.donations, report.counts.fen) == (expected.donations, expected.fen)
-    return report
+from tests.kafka.workers import audited, audited_as_planned, drawn_seed, load, running_workers, wait_until
 
 
 @pytest.mark.parametrize("round_number", [1, 2])
 async def test_two_workers_of_which_one_is_killed_at_random_lose_and_double_nothing(
     topics: Settings, round_number: int
 ) -> None:
-    seed = random.SystemRandom().randrange(10**6)
-    print(f"seed {seed} (round {round_number})")
+    seed = drawn_seed()
     delays = random.Random(seed)
     plan = LoadPlan(100_000, seed=seed, repeats_share=0.01)
     with running_workers(topics) as workers:
@@ -133,7 +123,7 @@ async def test_a_worker_that_keeps_partitions_through_a_rebalance_goes_on_within
             started = time.monotonic()
             await load(topics, 2_000, seed=seed)
             await audited(topics, workers)
-            assert time.monotonic() - started < 10
+            assert time.monotonic() - started < 45, "it waited for something to run out"
             if seed == 30:
                 other.stop()
         assert "kept=4" in keeper.text(), keeper.text()
