@@ -3,6 +3,7 @@
 INBOX_MAX_BATCHES = 1  # at hand while one is in work: more only takes memory
 COMMIT_MAX_RECORDS = 8_192  # bounds what a task holds in memory for its next transaction: some 5 MB of donations
 COMMIT_MAX_RECORDS_PACKED = 32_768  # the same where donations wait packed: some 2 MB. More saves no more CPU
+BACKLOG_RECORDS = 8_192  # a partition that is further from its end has a backlog: live it is some hundreds
 COMMIT_STRETCH = 8  # under a backlog a commit may wait so many intervals: fewer totals for the same donations
 ZSTD_LEVEL = 1  # what the extension packs with: level 3 takes twice the time for a twentieth less
 OUTGOING_BATCH_BYTES = 256 * 1024  # unpacked; a record batch that we write, well under the topics' max.message.bytes
