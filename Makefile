@@ -15,7 +15,7 @@ STAMP := $(VENV)/installed
 NATIVE := $(wildcard streams/native/Cargo.* streams/native/src/*.rs)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench simulation fuzz schemas clean
+.PHONY: help demo test check bench simulation fuzz soak schemas clean
 
 help:  ## show this
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1#\2/p' Makefile | awk -F'#' '{printf "%-17s %s\n", $$1, $$2}'
@@ -43,6 +43,9 @@ simulation: $(STAMP)  ## thousands of seeded runs with faults on a fake Kafka an
 
 fuzz: $(STAMP)  ## hostile orders by the hundred thousand, through Rust, Python and a worker on the real broker
 	@$(BIN)/python -m tests.hostile $(ARGS)
+
+soak: $(STAMP)  ## 20 minutes of live load, a worker restarted every minute: latency, memory, logs, audit
+	@$(BIN)/python -m tests.soak $(ARGS)
 
 schemas: $(STAMP)  ## write schemas/published anew from the code
 	@$(BIN)/python -m schemas.documents

@@ -10,7 +10,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from streams.domain.load import CHUNK_ORDERS, REPEAT_LOOK_BACK_ORDERS, LoadPlan, make_chunk, planned_times
+from streams.domain.load import (
+    CHUNK_ORDERS,
+    REPEAT_LOOK_BACK_ORDERS,
+    EventTimes,
+    LoadPlan,
+    make_chunk,
+    planned_times,
+)
 from streams.domain.load_draws import IntArray
 from streams.engine.sender import RecordSender, open_sender
 from streams.settings import Settings
@@ -70,34 +77,39 @@ class Pacer:
         self._due += orders / self._orders_per_second
 
 
+def wall_clock_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
 async def run_simulation(  # noqa: PLR0913 - a run's arguments, by name
     settings: Settings,
     plan: LoadPlan,
     *,
     orders_per_second: float | None = None,
     live: bool = False,
+    clock_ms: Callable[[], int] = wall_clock_ms,
     stop: asyncio.Event | None = None,
     on_progress: Callable[[Progress], None] = lambda _: None,
 ) -> Progress:
     """Send the plan's records to `orders` and return what the broker has.
 
-    `live`: event times are the present instead of the plan's. `stop`: set it to end early, in order. `on_progress`
-    sees what was handed over so far; the result counts only what the broker acknowledged. Raises UserError if there is
-    no broker, no topic, or the broker stops taking records.
+    `live`: event times are the present, as `clock_ms` has it, instead of the plan's. `stop`: set it to end early, in
+    order. `on_progress` sees what was handed over so far; the result counts only what the broker acknowledged. Raises
+    UserError if there is no broker, no topic, or the broker stops taking records.
     """
     async with open_sender(settings, settings.topics.orders) as sender:
-        return await _send_plan(sender, plan, orders_per_second, live, stop or asyncio.Event(), on_progress)
+        times = LiveTimes(clock_ms) if live else planned_times(plan)
+        return await _send_plan(sender, plan, orders_per_second, times, stop or asyncio.Event(), on_progress)
 
 
 async def _send_plan(  # noqa: PLR0913, PLR0917 - see run_simulation
     sender: RecordSender,
     plan: LoadPlan,
     orders_per_second: float | None,
-    live: bool,
+    times: EventTimes,
     stop: asyncio.Event,
     on_progress: Callable[[Progress], None],
 ) -> Progress:
-    times = LiveTimes(lambda: time.time_ns() // 1_000_000) if live else planned_times(plan)
     pacer = None if orders_per_second is None else Pacer(orders_per_second)
     chunk_orders = CHUNK_ORDERS if pacer is None else pacer.chunk_orders
     progress = Progress()

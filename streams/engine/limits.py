@@ -5,6 +5,7 @@ COMMIT_MAX_RECORDS = 8_192  # bounds what a task holds in memory for its next tr
 COMMIT_MAX_RECORDS_PACKED = 32_768  # the same where donations wait packed: some 2 MB. More saves no more CPU
 COMMIT_MAX_BYTES = 8 * 1_048_576  # of input values, and the batch that exceeds it: a transaction takes seconds
 PACKED_RATIO = 2  # for that, a packed byte counts as so many: it holds more, but the extension is faster too
+BACKLOG_RECORDS = 8_192  # a partition that is further from its end has a backlog: live it is some hundreds
 COMMIT_STRETCH = 8  # under a backlog a commit may wait so many intervals: fewer totals for the same donations
 ZSTD_LEVEL = 1  # what the extension packs with: level 3 takes twice the time for a twentieth less
 OUTGOING_BATCH_BYTES = 256 * 1024  # unpacked; a record batch that we write, well under the topics' max.message.bytes
@@ -16,8 +17,6 @@ PRODUCER_STOP_TIMEOUT_S = 5.0  # a stop takes milliseconds; it would wait for ev
 STOP_TIMEOUT_S = 20.0  # how long a worker that was told to stop waits for running commits
 ABORT_TIMEOUT_S = 5.0  # ... and then for those that it gives up: the next owner aborts them in any case
 LEAVE_TIMEOUT_S = 5  # ... and then for the group to let it go; it is missed after its session in any case
-END_LOOKS_PER_STALL = (
-    10  # how often in EVERYCENT_STALL_TIMEOUT_S the ends of the input are asked for: lag shows in time
-)
+END_LOOKS_PER_STALL = 10  # the ends of the input are asked for so often in EVERYCENT_STALL_TIMEOUT_S: lag shows in time
 END_LOOK_TIMEOUT_S = 10.0  # ... and how long the answer may take before the broker counts as away
 END_TIMEOUT_S = 30  # how long all of that may take; what hangs even so is ended at once

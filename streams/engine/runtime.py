@@ -157,7 +157,14 @@ class Runtime:
             await asyncio.wait(running, timeout=timeout_s)
 
     def _has_backlog(self) -> bool:
-        return any(task.has_waiting for task in self._tasks.values())
+        """True if a partition is further from its end than live orders ever bring it.
+
+        That batches wait doesn't say so: one fetch brings some for many partitions, and all but one wait their turn.
+        """
+        return any(
+            task.phase is Phase.RUNNING and (self._end_offset(tp) or 0) - task.position > limits.BACKLOG_RECORDS
+            for tp, task in self._tasks.items()
+        )
 
     def _standing(self, task: PartitionTask) -> PartitionStanding:
         if task.phase is not Phase.RUNNING:  # what it knew may be old: another worker may have gone on from there

@@ -50,7 +50,7 @@ class Services:
     seek: Callable[[TopicPartition, int], Awaitable[None]]  # makes the consumer fetch the partition from that offset
     read_committed: Callable[[TopicPartition], Awaitable[OffsetAndMetadata | None]]  # the group's offset
     on_step: OnStep = ignore_step
-    has_backlog: Callable[[], bool] = lambda: False  # more waits in this worker than it gets done
+    has_backlog: Callable[[], bool] = lambda: False  # this worker is behind by more than live orders bring it
     explain: Callable[[Settings, BaseException], Awaitable[UserError]] = _explain_unasked
 
 
@@ -111,10 +111,6 @@ class PartitionTask:
         if self.phase is not Phase.RUNNING:
             return self.phase is not Phase.STOPPED
         return self._folding or (end_offset is not None and end_offset > self.position)
-
-    @property
-    def has_waiting(self) -> bool:
-        return bool(self._inbox)
 
     def accept(self, batch: RecordBatch) -> None:
         """Take a batch in; it is judged by its offsets when its turn comes."""

@@ -6,6 +6,8 @@ import pytest
 from aiokafka import TopicPartition
 
 from streams.agents.split_orders import split_stage
+from streams.engine.batches import RecordBatch
+from streams.engine.limits import BACKLOG_RECORDS
 from streams.engine.runtime import Runtime
 from streams.engine.task import PartitionTask, Phase
 from streams.metrics import PartitionStanding
@@ -14,8 +16,8 @@ from streams.settings import Settings
 ORDERS_0 = TopicPartition("orders", 0)
 
 
-def standing(phase: Phase, end: int | None, *, position: int = 0, committed: int = 0) -> PartitionStanding:
-    """Of a task at `position`, in a runtime whose consumer last saw the partition's `end`."""
+def runtime_of_one(phase: Phase, end: int | None, *, position: int = 0, committed: int = 0) -> Runtime:
+    """A runtime with one task, at `position`, whose consumer last saw the partition's `end`."""
     settings = Settings()
     stage = split_stage(settings, 1)
     runtime = Runtime(settings, [stage])
@@ -24,7 +26,11 @@ def standing(phase: Phase, end: int | None, *, position: int = 0, committed: int
     task = PartitionTask(settings, stage, 0, runtime._services)
     task.phase, task.position, task.committed = phase, position, committed
     runtime._tasks[ORDERS_0] = task
-    (found,) = runtime.standings()
+    return runtime
+
+
+def standing(phase: Phase, end: int | None, *, position: int = 0, committed: int = 0) -> PartitionStanding:
+    (found,) = runtime_of_one(phase, end, position=position, committed=committed).standings()
     return found
 
 
@@ -49,3 +55,19 @@ def test_lag_is_unknown_until_the_end_was_seen() -> None:
 @pytest.mark.parametrize("phase", [phase for phase in Phase if phase is not Phase.RUNNING])
 def test_nothing_but_its_name_is_known_of_a_partition_that_is_not_ready(phase: Phase) -> None:
     assert standing(phase, 150, position=120, committed=100) == PartitionStanding("orders", 0, is_ready=False)
+
+
+def test_a_batch_that_waits_its_turn_is_no_backlog() -> None:
+    runtime = runtime_of_one(Phase.RUNNING, 700, position=100)
+    runtime.accept(RecordBatch(ORDERS_0, 100, 400, []))
+    assert not runtime._has_backlog()
+
+
+def test_a_partition_far_from_its_end_is_a_backlog() -> None:
+    assert runtime_of_one(Phase.RUNNING, 100 + BACKLOG_RECORDS + 1, position=100)._has_backlog()
+    assert not runtime_of_one(Phase.RUNNING, 100 + BACKLOG_RECORDS, position=100)._has_backlog()
+
+
+def test_there_is_no_backlog_while_the_end_is_not_known_or_the_partition_not_ready() -> None:
+    assert not runtime_of_one(Phase.RUNNING, None)._has_backlog()
+    assert not runtime_of_one(Phase.RESTORING, 10 * BACKLOG_RECORDS)._has_backlog()
