@@ -25,8 +25,8 @@ COORDINATION = (
 
 LEADER_NOT_AVAILABLE = 5
 NO_LEADER = -1
+MESSAGE_TOO_LARGE = 10
 NOT_ENOUGH_REPLICAS_AFTER_APPEND = 20
-TOPIC_AUTHORIZATION_FAILED = 29
 STORAGE_ERROR = 56
 
 
@@ -118,7 +118,7 @@ FAILURES: dict[str, tuple[Fault, Callable[[int], bool]]] = {
     "lost": (lost, lambda number: number % 3 == 0),
     "not written, they say": (refused(NOT_ENOUGH_REPLICAS_AFTER_APPEND), lambda number: number % 3 == 0),
     "disk broken, they say": (refused(STORAGE_ERROR), lambda number: number % 3 == 0),
-    "forbidden, they say": (refused(TOPIC_AUTHORIZATION_FAILED), lambda number: number in {0, 3, 9}),
+    "too large, they say": (refused(MESSAGE_TOO_LARGE), lambda number: number in {0, 3, 9}),
 }
 
 
