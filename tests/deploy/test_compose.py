@@ -181,11 +181,16 @@ def test_our_image_is_built_from_the_dockerfile_and_runs_a_worker_as_nobody_in_p
 
 def test_the_image_is_pinned_and_of_a_python_that_the_project_takes():
     bases = {line.split()[1] for line in dockerfile() if line.startswith("FROM ")}
-    assert len(bases) == 1
-    assert re.fullmatch(r"python:3\.11\.\d+-slim-\w+", bases.pop())
+    toolchain, interpreter = sorted(bases - {"rust", "build"}, reverse=True)
+    assert re.fullmatch(r"python:3\.11\.\d+-slim-\w+", interpreter)
+    assert re.fullmatch(r"rust:1\.\d+\.\d+-slim-\w+", toolchain)
     assert (
         tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["requires-python"] == ">=3.11"
     )
+
+
+def test_the_image_has_the_extension_or_is_not_made():
+    assert any("from streams.native import extension; assert extension" in line for line in dockerfile())
 
 
 def test_what_the_image_copies_reaches_the_builder():
