@@ -5,7 +5,10 @@ import logging
 import pytest
 import structlog
 from pydantic import SecretStr, ValidationError
+from typer.main import get_command
+from typer.testing import CliRunner
 
+from streams.cli import app
 from streams.errors import UserError
 from streams.logs import configure_logs
 from streams.settings import PREFIX, Settings, child_environment, load_settings
@@ -68,6 +71,16 @@ def test_an_error_about_one_setting_shows_no_secret(fields, monkeypatch):
     assert SECRET not in str(told.value)
     assert str(told.value).startswith(PREFIX)
     assert told.value.__cause__ is None
+
+
+@pytest.mark.parametrize("command", [[], *([name] for name in get_command(app).commands), ["topics", "create"]])
+def test_no_help_shows_a_secret_of_the_environment(command, monkeypatch):
+    for name in SECRET_FIELDS:
+        monkeypatch.setenv(f"{PREFIX}{name.upper()}", SECRET)
+    told = CliRunner().invoke(app, [*command, "--help"])
+    assert told.exit_code == 0
+    assert "--help" in told.output
+    assert SECRET not in told.output
 
 
 @pytest.mark.parametrize("log_format", ["console", "json"])
