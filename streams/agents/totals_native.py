@@ -3,11 +3,12 @@
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 from schemas.records import LogRecord
 from schemas.totals import POSITION_HEADER, WindowKind
 from streams.agents.split_native import fold_natively
-from streams.agents.totals_processor import TotalsPartition
+from streams.agents.totals_processor import TotalsPartition, read_watermark
 from streams.domain.totals import beyond_64_bits
 from streams.domain.watermark import Watermarks
 from streams.domain.windows import Calendar
@@ -35,7 +36,8 @@ class NativeTotalsProcessor(TotalsPartition):
             [self._retention_ms.get(kind) for kind in KINDS],
             calendar.windows_at,
             lambda kind, start_ms: calendar.window_from_start(WindowKind(kind), start_ms),
-            self._advance,
+            # Nothing that knows this object: the collector doesn't see into the extension, so neither would ever go.
+            partial(_advance, self._watermarks, settings.topics.orders, sources),
         )
 
     async def restore(self, log: Log, metadata: str) -> int | None:
@@ -66,12 +68,6 @@ class NativeTotalsProcessor(TotalsPartition):
             output.batches[self._topic, self._partition] = finished(batches)
         return output
 
-    def _advance(self, value: bytes) -> int | None:
-        """Take in a source's watermark; the common one, if it rose."""
-        mark = self._decode_watermark(value)
-        rose = self._watermarks.advance(mark.source, mark.watermark_ms, idle=mark.idle)
-        return self._watermarks.current_ms if rose else None
-
     @contextmanager
     def _within_64_bits(self) -> Iterator[None]:
         try:
@@ -80,3 +76,10 @@ class NativeTotalsProcessor(TotalsPartition):
             project_id, kind, start_ms, fen = error.args
             window = self._calendar.window_from_start(KINDS[kind], start_ms)
             self._refuse(beyond_64_bits(project_id, window, fen), error)
+
+
+def _advance(watermarks: Watermarks, orders: str, sources: int, value: bytes) -> int | None:
+    """Take in a source's watermark; the common one, if it rose."""
+    mark = read_watermark(value, orders, sources)
+    rose = watermarks.advance(mark.source, mark.watermark_ms, idle=mark.idle)
+    return watermarks.current_ms if rose else None

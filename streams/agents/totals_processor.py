@@ -38,12 +38,6 @@ class TotalsPartition:
     def fold_idle(self) -> bool:
         return False
 
-    def _decode_watermark(self, value: bytes) -> SourceWatermark:
-        mark = decode_watermark(value)
-        if mark.source >= self._sources:
-            raise partitions_added(self._orders, mark.source, self._sources)
-        return mark
-
     def _metadata(self, watermarks: Watermarks) -> str:
         text = watermarks.encode()
         return text if len(text) <= METADATA_MAX_BYTES else ""
@@ -56,6 +50,14 @@ class TotalsPartition:
             "send the orders anew without those, with another EVERYCENT_APP_ID and EVERYCENT_TOPIC_PREFIX.",
             ExitStatus.FAILED,
         ) from error
+
+
+def read_watermark(value: bytes, orders: str, sources: int) -> SourceWatermark:
+    """A source's watermark. Raises UserError if the topic `orders` has more partitions than `sources`."""
+    mark = decode_watermark(value)
+    if mark.source >= sources:
+        raise partitions_added(orders, mark.source, sources)
+    return mark
 
 
 class TotalsProcessor(TotalsPartition):
@@ -87,7 +89,7 @@ class TotalsProcessor(TotalsPartition):
         for record in records:
             value = record.value or b""
             if record.key is None:
-                state.advance(self._decode_watermark(value))
+                state.advance(read_watermark(value, self._orders, self._sources))
             else:
                 state.add_delta(record.key.decode(), decode_delta(value))
 

@@ -19,7 +19,7 @@ from streams.engine.refusals import refuse_hidden
 from streams.errors import BrokerUnavailableError, UserError
 from streams.settings import Settings
 
-FETCH_MAX_BYTES = 8 * 1_048_576  # a partition's share of one answer: large enough for 500,000 records a second
+FETCH_MAX_BYTES = 2 * 1_048_576  # a partition's share of one answer; a restore of many partitions has one each
 READ_MAX_RECORDS = 10_000  # in one list: what is packed 15 to 1 must not all stand in memory at once
 FETCH_MAX_WAIT_MS = 5  # a read ends at a known offset; a fetch past it would only hold up the next partition's first
 READ_TIMEOUT_MS = 20  # one wait for records; it also lasts so long where only a marker of a transaction comes
