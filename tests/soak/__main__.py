@@ -8,6 +8,7 @@ import argparse
 import asyncio
 import json
 import random
+import signal
 import sys
 import time
 import uuid
@@ -31,6 +32,7 @@ from tests.soak.run import run_soak
 
 
 def main() -> int:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # told to end, we first end what we started
     plan, as_json = _read_options()
     say(f"seed {plan.seed}; again: {plan.command}")
     load_average = machine.load_average()
@@ -38,6 +40,9 @@ def main() -> int:
         sights = asyncio.run(_run(plan))
     except (UserError, AssertionError) as error:
         say(f"seed {plan.seed}: {error}")
+        return int(ExitStatus.UNUSABLE)
+    except KeyboardInterrupt:
+        say(f"seed {plan.seed}: stopped before the end, so nothing was shown")
         return int(ExitStatus.UNUSABLE)
     facts = machine.facts(embedded_broker="EVERYCENT_BROKER" not in environ)
     document = {
