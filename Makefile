@@ -30,7 +30,7 @@ check: $(STAMP)  ## lint, format, types, published schemas, compose file, direct
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@command -v cargo >/dev/null || { echo "make: no cargo here, so the extension isn't checked"; exit 0; }; \
+	@cargo --version >/dev/null 2>&1 || { echo "make: no cargo here, so the extension isn't checked"; exit 0; }; \
 	  cd streams/native && cargo fmt --check && cargo clippy --quiet --all-targets -- -D warnings && cargo test --quiet
 	@$(BIN)/python -m schemas.documents --check
 	@$(BIN)/python -m pytest -q tests/test_structure.py tests/deploy
