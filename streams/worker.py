@@ -30,7 +30,7 @@ from streams.engine.watchdog import Watchdog
 from streams.errors import ExitStatus, UserError
 from streams.logs import configure_logs
 from streams.metrics import ALL_INTERFACES, serving_metrics
-from streams.native import extension
+from streams.native import is_used
 from streams.settings import Settings, load_settings
 
 logger = structlog.get_logger(__name__)
@@ -93,7 +93,7 @@ async def run_worker(
     counts = checking.result()
     app, runtime = build(settings, roles, counts.orders, counts.totals, on_step)
     logger.info("worker starts", broker=settings.broker, app_id=settings.app_id, roles=[str(role) for role in roles])
-    if extension is None and settings.native:
+    if settings.native and not is_used(settings.native):
         logger.warning("the Rust extension isn't installed: folds run in Python, to the same bytes but slower")
     with supervised(settings, runtime, metrics_address) as watchdog:
         try:
@@ -182,7 +182,7 @@ def tune_garbage_collection(settings: Settings) -> None:
     """Keep what stands from being looked through again and again, and look as often as a fold's garbage asks for."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(COLLECT_EVERY_OBJECTS_NATIVE if extension and settings.native else COLLECT_EVERY_OBJECTS, 5, 5)
+    gc.set_threshold(COLLECT_EVERY_OBJECTS_NATIVE if is_used(settings.native) else COLLECT_EVERY_OBJECTS, 5, 5)
 
 
 def create_app(metrics_address: str = ALL_INTERFACES) -> faust.App:

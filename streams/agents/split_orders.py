@@ -9,13 +9,13 @@ from streams.agents.split_processor import SplitProcessor
 from streams.engine.app import batches_of
 from streams.engine.runtime import Runtime
 from streams.engine.stage import Stage
-from streams.native import extension
+from streams.native import is_used
 from streams.settings import Settings
 
 
 def split_stage(settings: Settings, totals_partitions: int) -> Stage:
     """The stage that splits orders."""
-    processor = NativeSplitProcessor if extension and settings.native else SplitProcessor
+    processor = NativeSplitProcessor if is_used(settings.native) else SplitProcessor
     return Stage(
         "split",
         settings.topics.orders,

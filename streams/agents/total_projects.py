@@ -10,14 +10,14 @@ from streams.domain.windows import Calendar
 from streams.engine.app import batches_of
 from streams.engine.runtime import Runtime
 from streams.engine.stage import Stage
-from streams.native import extension
+from streams.native import is_used
 from streams.settings import Settings
 
 
 def totals_stage(settings: Settings, sources: int) -> Stage:
     """The stage that totals what projects receive; `sources` is the number of partitions of `orders`."""
     calendar = Calendar(settings.timezone)
-    processor = NativeTotalsProcessor if extension and settings.native else TotalsProcessor
+    processor = NativeTotalsProcessor if is_used(settings.native) else TotalsProcessor
     return Stage(
         "totals",
         settings.topics.project_deltas,

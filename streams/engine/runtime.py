@@ -25,7 +25,7 @@ from streams.engine.stage import Stage
 from streams.engine.task import PartitionTask, Phase, Services
 from streams.errors import AccessError, ExitStatus, partitions_added
 from streams.metrics import PartitionStanding
-from streams.native import extension
+from streams.native import is_used
 from streams.settings import Settings
 
 logger = structlog.get_logger(__name__)
@@ -49,7 +49,7 @@ class Runtime:
         self._partitions = partitions or {}
         self._services = Services(
             open_writer=lambda tp: Committer(settings, tp, on_step),
-            open_log=lambda: open_reader(settings, packed=settings.native and extension is not None),
+            open_log=lambda: open_reader(settings, packed=is_used(settings.native)),
             seek=self._seek,
             read_committed=self._read_committed,
             on_step=on_step,

@@ -20,7 +20,7 @@ from streams.engine.assignor import TopicwiseStickyAssignor
 from streams.engine.batches import RecordBatch
 from streams.engine.packed import as_it_is, keep_fetched_bytes, take_packed
 from streams.engine.refusals import DENIALS, is_denial
-from streams.native import extension
+from streams.native import is_used
 from streams.settings import Settings
 
 BATCH_MAX_RECORDS = 2_048  # bounds one fold's hold of the event loop (some 30 ms) and the records in memory
@@ -64,7 +64,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
 
     def _create_worker_consumer(self, transport: "Transport") -> AIOKafkaConsumer:
         settings = transport.settings
-        self._keeps_packed = settings.native and extension is not None
+        self._keeps_packed = is_used(settings.native)
         if self._keeps_packed:
             keep_fetched_bytes()
         self._assignor = TopicwiseStickyAssignor  # what a worker holds it keeps: less to restore

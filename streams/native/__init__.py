@@ -10,4 +10,9 @@ try:
 except ImportError:  # no Rust toolchain where it was installed
     extension = None  # type: ignore[assignment]
 
-__all__ = ["extension"]
+__all__ = ["extension", "is_used"]
+
+
+def is_used(wanted: bool) -> bool:
+    """Whether folds run in the extension: it is `wanted` (the setting `native`), and it is there."""
+    return wanted and extension is not None

@@ -8,19 +8,14 @@ import sys
 import time
 import traceback
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
-from os import environ
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
-from streams.engine.embedded_broker import EmbeddedBroker
 from streams.engine.topic_admin import create_topics
 from streams.native import extension
 from streams.settings import Settings
 from tests.hostile.compare import compare, shown, wanted
 from tests.hostile.records import record_at
 from tests.hostile.run import run_hostile
+from tests.kafka.own_broker import broker_for_run
 from tests.kafka.workers import running_workers
 from tests.native.fuzz import fuzz
 
@@ -76,7 +71,7 @@ def _compare_native(seed: int, records: int) -> bool:
 
 async def _run(seed: int, bad: int) -> int:
     started = time.monotonic()
-    with _broker() as address:
+    with broker_for_run("fuzz") as address:
         unique = uuid.uuid4().hex[:12]
         settings = Settings(broker=address, topic_prefix=f"fuzz{unique}-", app_id=f"fuzz-{unique}", partitions=4)
         settings = settings.model_copy(update={"metrics_port": 0})
@@ -89,16 +84,6 @@ async def _run(seed: int, bad: int) -> int:
                 return 1
     print(json.dumps({"seed": seed, "seconds": round(time.monotonic() - started), **figures.to_json()}))
     return 0
-
-
-@contextmanager
-def _broker() -> Iterator[str]:
-    """The broker that EVERYCENT_BROKER names, or one for this run."""
-    if address := environ.get("EVERYCENT_BROKER"):
-        yield address
-        return
-    with TemporaryDirectory(prefix="everycent-fuzz-") as folder, EmbeddedBroker(Path(folder)) as embedded:
-        yield embedded.address
 
 
 if __name__ == "__main__":

@@ -12,19 +12,15 @@ import signal
 import sys
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from os import environ
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
-from streams.engine.embedded_broker import EmbeddedBroker
 from streams.engine.topic_admin import create_topics
 from streams.errors import ExitStatus, UserError
 from streams.settings import load_settings
 from tests.bench import machine
 from tests.bench.options import say
+from tests.kafka.own_broker import broker_for_run
 from tests.kafka.workers import running_workers
 from tests.soak.figures import Sights
 from tests.soak.plan import SoakPlan, soak_settings
@@ -80,7 +76,7 @@ def _read_options() -> tuple[SoakPlan, bool]:
 
 
 async def _run(plan: SoakPlan) -> Sights:
-    with _broker() as address:
+    with broker_for_run("soak-broker") as address:
         unique = uuid.uuid4().hex[:12]
         names = {"broker": address, "topic_prefix": f"soak{unique}-", "app_id": f"soak-{unique}"}
         settings = soak_settings(load_settings().model_copy(update=names))
@@ -90,16 +86,6 @@ async def _run(plan: SoakPlan) -> Sights:
             sights = await run_soak(settings, plan, workers, say)
         say(f"took {time.monotonic() - started:.0f} s")
         return sights
-
-
-@contextmanager
-def _broker() -> Iterator[str]:
-    """The broker that EVERYCENT_BROKER names, or one for this run."""
-    if address := environ.get("EVERYCENT_BROKER"):
-        yield address
-        return
-    with TemporaryDirectory(prefix="everycent-soak-broker-") as folder, EmbeddedBroker(Path(folder)) as embedded:
-        yield embedded.address
 
 
 def _text(sights: Sights, document: dict[str, Any]) -> str:
