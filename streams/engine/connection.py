@@ -136,21 +136,29 @@ def telling_its_end(producer: AIOKafkaProducer) -> Iterator[None]:
 
 
 async def stop_producer(producer: AIOKafkaProducer) -> None:
-    """Stop, but don't wait for ever for a broker that has gone, as aiokafka does.
+    """Stop, but don't wait for ever for a broker that has gone, as aiokafka does; a cancellation ends the wait at once.
 
     What was sent by then counts only if its transaction was committed, so nothing is lost by giving up.
     """
     try:
         async with asyncio.timeout(limits.PRODUCER_STOP_TIMEOUT_S):
             await producer.stop()
-    except TimeoutError:  # `stop` leaves its parts running, and does nothing if it is called again
-        producer._message_accumulator.fail_all(ProducerClosed())  # noqa: SLF001 - somebody may wait for these
-        sending = producer._sender.sender_task  # noqa: SLF001
-        for _ in range(2):  # the first time it goes on to wait for what is on its way, which may be for ever again
-            if sending is not None:
-                sending.cancel()
-            await asyncio.sleep(0)
-        await producer.client.close()
+    except TimeoutError:
+        await _drop_producer(producer)
+    except asyncio.CancelledError:  # a partition is taken away from a task that lets its producer go already
+        await _drop_producer(producer)
+        raise
+
+
+async def _drop_producer(producer: AIOKafkaProducer) -> None:
+    """End the parts that an interrupted `stop` leaves running, with all they hold; a second `stop` does nothing."""
+    producer._message_accumulator.fail_all(ProducerClosed())  # noqa: SLF001 - somebody may wait for these
+    sending = producer._sender.sender_task  # noqa: SLF001
+    for _ in range(2):  # the first time it goes on to wait for what is on its way, which may be for ever again
+        if sending is not None:
+            sending.cancel()
+        await asyncio.sleep(0)
+    await producer.client.close()
 
 
 @asynccontextmanager

@@ -5,7 +5,11 @@ import os
 import signal
 import socket
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+
+from aiokafka import AIOKafkaProducer
 
 from streams.engine.connection import stop_producer, transactional_producer
 from streams.engine.embedded_broker import EmbeddedBroker
@@ -70,21 +74,43 @@ async def test_a_worker_whose_broker_froze_in_its_commit_ends_all_the_same_and_n
         await audited(deployment, workers)
 
 
-async def test_a_producer_whose_broker_froze_stops_all_the_same(
-    own_broker: EmbeddedBroker, deployment: Settings
-) -> None:
+@asynccontextmanager
+async def stuck_producer(own_broker: EmbeddedBroker, deployment: Settings) -> AsyncIterator[AIOKafkaProducer]:
+    """A producer whose broker froze while a record was on its way to it."""
     producer = transactional_producer(deployment, f"{deployment.app_id}-x")
     await producer.start()
-    before = asyncio.all_tasks()
     await producer.partitions_for(deployment.topics.orders)
     await producer.begin_transaction()
     os.kill(own_broker.pid, signal.SIGSTOP)
     try:
         await producer.send(deployment.topics.orders, b"x")
         await asyncio.sleep(0.5)  # it is on its way
+        yield producer
+    finally:
+        os.kill(own_broker.pid, signal.SIGCONT)
+
+
+async def test_a_producer_whose_broker_froze_stops_all_the_same(
+    own_broker: EmbeddedBroker, deployment: Settings
+) -> None:
+    before = asyncio.all_tasks()
+    async with stuck_producer(own_broker, deployment) as producer:
         async with asyncio.timeout(PRODUCER_STOP_TIMEOUT_S + 15):
             await stop_producer(producer)
         assert producer._sender.sender_task.done()
         assert asyncio.all_tasks() <= before
-    finally:
-        os.kill(own_broker.pid, signal.SIGCONT)
+
+
+async def test_a_producer_whose_stop_is_cancelled_leaves_nothing_running(
+    own_broker: EmbeddedBroker, deployment: Settings
+) -> None:
+    """A partition may be taken away while its task, fenced a moment before, lets its producer go."""
+    before = asyncio.all_tasks()
+    async with stuck_producer(own_broker, deployment) as producer:
+        stopping = asyncio.create_task(stop_producer(producer))
+        await asyncio.sleep(0.5)
+        stopping.cancel()
+        await asyncio.wait([stopping], timeout=15)
+        assert stopping.cancelled()
+        assert producer._sender.sender_task.done()
+        assert asyncio.all_tasks() <= before
