@@ -25,7 +25,7 @@ from streams.engine.embedded_broker import EmbeddedBroker
 from streams.errors import ExitStatus, UserError
 from streams.logs import configure_logs
 from streams.settings import Settings, load_settings
-from tests.bench import job_dedupe, job_everycent, job_plain_faust, job_restore, machine
+from tests.bench import job_dedupe, job_everycent, job_latency, job_plain_faust, job_restore, machine
 from tests.bench.figures import ratio
 from tests.bench.options import Options, say
 
@@ -37,6 +37,7 @@ class Job(StrEnum):
 
     EVERYCENT = "everycent"
     PLAIN_FAUST = "plain-faust"
+    LATENCY = "latency"
     RESTORE = "restore"
     DEDUPE = "dedupe"
 
@@ -44,6 +45,7 @@ class Job(StrEnum):
 RUN: dict[Job, Callable[[Options], Coroutine[Any, Any, dict[str, Any]]]] = {
     Job.EVERYCENT: job_everycent.run,
     Job.PLAIN_FAUST: job_plain_faust.run,
+    Job.LATENCY: job_latency.run,
     Job.RESTORE: job_restore.run,
     Job.DEDUPE: job_dedupe.run,
 }
@@ -58,6 +60,7 @@ def bench(
     entries: Annotated[int, typer.Option(min=100, help="Window totals to restore.")] = 1_000_000,
     ids: Annotated[int, typer.Option(min=20_000, help="Orders to restore the memory of repeats from.")] = 1_000_000,
     runs: Annotated[int, typer.Option(min=1, max=100, help="Counted runs of each size.")] = 3,
+    seconds: Annotated[float, typer.Option(min=20, help="How long orders come where latency is measured.")] = 60,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the load.")] = 1,
     scenario: Annotated[Scenario, typer.Option(help="How dense the orders lie in event time.")] = Scenario.STEADY,
     audit: Annotated[bool, typer.Option(help="Also run the whole audit over each of our runs.")] = False,
@@ -82,7 +85,7 @@ def bench(
         "jobs": {},
     }
     with _broker(settings, needed=jobs != [Job.DEDUPE], embedded=embedded) as address:
-        options = Options(address, orders, peer_orders, entries, ids, runs, seed, audit, scenario)
+        options = Options(address, orders, peer_orders, entries, ids, runs, seed, audit, scenario, seconds)
         for job in jobs:
             started, load_average = time.monotonic(), machine.load_average()
             result = asyncio.run(RUN[job](options))

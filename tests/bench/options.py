@@ -19,6 +19,7 @@ class Options:
     seed: int
     audit: bool
     scenario: Scenario = Scenario.STEADY
+    seconds: float = 60
 
     def plan(self, orders: int) -> LoadPlan:
         """The load of a run over so many orders."""
