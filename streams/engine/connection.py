@@ -31,6 +31,7 @@ from streams.settings import Settings
 
 REQUEST_TIMEOUT_MS = 30_000
 METADATA_MAX_AGE_MS = 60_000
+RETRY_BACKOFF_MS = 20  # a coordinator that still ends the last transaction needs some milliseconds; aiokafka waits 100
 COORDINATOR_WAIT_S = 20.0  # a fresh broker makes its topic of offsets when the first group asks: some seconds
 COORDINATOR_POLL_S = 0.2
 
@@ -101,6 +102,7 @@ def transactional_producer(settings: Settings, transactional_id: str) -> AIOKafk
         compression_type="zstd",
         max_batch_size=limits.OUTGOING_BATCH_BYTES,
         max_request_size=limits.PRODUCER_MAX_REQUEST_BYTES,
+        retry_backoff_ms=RETRY_BACKOFF_MS,
         request_timeout_ms=REQUEST_TIMEOUT_MS,
         metadata_max_age_ms=METADATA_MAX_AGE_MS,
     )

@@ -5,7 +5,8 @@ that goes on for a while after it lost its partition can do no harm.
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import structlog
@@ -19,9 +20,10 @@ from streams.engine.batches import RecordBatch
 from streams.engine.commit import Committer, OnStep, ignore_step
 from streams.engine.connection import ask_why, group_offsets, open_admin
 from streams.engine.ends import EndWatch
+from streams.engine.memory import give_back
 from streams.engine.reader import open_reader
 from streams.engine.refusals import explain, is_denial
-from streams.engine.stage import Stage
+from streams.engine.stage import Log, Stage
 from streams.engine.task import PartitionTask, Phase, Services
 from streams.errors import AccessError, ExitStatus, partitions_added
 from streams.metrics import PartitionStanding
@@ -49,7 +51,7 @@ class Runtime:
         self._partitions = partitions or {}
         self._services = Services(
             open_writer=lambda tp: Committer(settings, tp, on_step),
-            open_log=lambda: open_reader(settings, packed=is_used(settings.native)),
+            open_log=self._open_log,
             seek=self._seek,
             read_committed=self._read_committed,
             on_step=on_step,
@@ -60,6 +62,7 @@ class Runtime:
         self._running: dict[TopicPartition, asyncio.Task[None]] = {}
         self._ends = EndWatch(settings, lambda: list(self._tasks))
         self._generation = 0
+        self._giving_back: asyncio.TimerHandle | None = None
         self._finished = False
         self._consumer: Any = None
 
@@ -155,6 +158,19 @@ class Runtime:
             task.cancel()
         if running:
             await asyncio.wait(running, timeout=timeout_s)
+            self._give_back_soon()
+
+    @asynccontextmanager
+    async def _open_log(self) -> AsyncIterator[Log]:
+        async with open_reader(self._settings, packed=is_used(self._settings.native)) as log:
+            yield log
+        self._give_back_soon()
+
+    def _give_back_soon(self) -> None:
+        """Once for all partitions that come or go together."""
+        if self._giving_back is not None:
+            self._giving_back.cancel()
+        self._giving_back = asyncio.get_running_loop().call_later(limits.GIVE_BACK_AFTER_S, give_back)
 
     def _has_backlog(self) -> bool:
         """True if a partition is further from its end than live orders ever bring it.

@@ -87,6 +87,7 @@ class PartitionTask:
         self._failures = 0
         self._folding = False  # something is folded that isn't committed
         self._folded_bytes = 0  # since the last commit
+        self._rested_at = 0.0  # when the next commit may begin, by the loop's clock
         self._group_is_behind = False  # its offset was lost or set back: the state knows better
         self._log = logger.bind(topic=self.tp.topic, partition=self.tp.partition)
 
@@ -206,7 +207,6 @@ class PartitionTask:
 
     async def _fold_and_commit(self, processor: Processor, writer: Writer) -> None:
         loop = asyncio.get_running_loop()
-        interval_s = self._settings.commit_interval_ms / 1_000
         idle_s = self._settings.idle_after_ms / 1_000
         idle = False
         while not self._stop_asked.is_set():
@@ -223,18 +223,32 @@ class PartitionTask:
                     and self._folded_bytes < limits.COMMIT_MAX_BYTES
                     and not self._stop_asked.is_set()
                 ):
-                    deadline = started + interval_s * (limits.COMMIT_STRETCH if self._services.has_backlog() else 1)
-                    more = await self._fold_next(processor, deadline)
+                    more = await self._fold_next(processor, self._commit_due(started))
                     if more is None:
                         break
                     folded += more
             await self._commit(processor, writer, folded or 0)
 
+    def _commit_due(self, folded_at: float) -> float:
+        """When what was first folded at `folded_at` is to be committed, by the loop's clock.
+
+        A commit costs the same however little is in it. So the next one waits until this partition has rested for some
+        times as long as the last one took: few orders come out soon, and where commits get slow, because much is going
+        on here or at the broker, there are fewer of them. Under a backlog nobody waits for any single order.
+        """
+        interval_s = self._settings.commit_interval_ms / 1_000
+        if self._services.has_backlog():
+            return folded_at + interval_s * limits.COMMIT_STRETCH
+        return min(folded_at + interval_s, self._rested_at)
+
     async def _commit(self, processor: Processor, writer: Writer, folded: int) -> None:
         """Commit what the last `folded` records gave, and the position behind them."""
+        clock = asyncio.get_running_loop().time
         self._services.on_step(Step.FOLDED, self.tp)
         output = processor.take_output(self.position)
+        began = clock()
         await writer.commit(output, self.position)
+        self._rested_at = clock() + limits.COMMIT_REST * (clock() - began)
         self.committed = self.position
         self._log.debug("committed", position=self.position, records=folded, written=output.record_count)
         self._folding = False

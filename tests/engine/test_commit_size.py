@@ -53,7 +53,7 @@ async def test_a_commit_is_due_at_its_most_bytes_or_records_however_long_its_int
         Settings(commit_interval_ms=60_000),
         Stage("x", "orders", lambda _: NoState()),
         0,
-        Services(lambda _: notes, open_log, nothing, nothing),
+        Services(lambda _: notes, open_log, nothing, nothing, has_backlog=lambda: True),
     )
     running = asyncio.create_task(task.run())
     size = records // 4

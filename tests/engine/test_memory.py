@@ -1,0 +1,41 @@
+"""What is free goes back to the system."""
+
+import subprocess
+import sys
+
+import pytest
+
+from streams.engine import memory
+
+FREED = """
+import ctypes, resource
+from pathlib import Path
+from streams.engine.memory import give_back
+
+def resident_mb():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 1e6
+
+libc = ctypes.CDLL(None)
+libc.malloc.restype, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+SIZE = 65_536  # small enough not to be a mapping of its own
+blocks = [libc.malloc(SIZE) for _ in range(1_600)]
+for block in blocks:
+    ctypes.memset(block, 1, SIZE)
+for number, block in enumerate(blocks):
+    if number % 16:  # every sixteenth stays, so that the heap can't just be cut
+        libc.free(block)
+before = resident_mb()
+give_back()
+print(before - resident_mb())
+"""
+
+
+@pytest.mark.skipif(memory._TRIM is None, reason="this C library has no malloc_trim")
+def test_memory_that_is_free_between_what_stays_goes_back_to_the_system() -> None:
+    done = subprocess.run([sys.executable, "-c", FREED], capture_output=True, text=True, check=True)
+    assert float(done.stdout) > 80  # of 98 MB that were freed
+
+
+def test_where_the_c_library_cannot_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "_TRIM", None)
+    memory.give_back()
