@@ -8,6 +8,7 @@ A run counts if every probe became visible and no total went back.
 
 import asyncio
 import time
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -81,9 +82,10 @@ async def _probe(plan: SoakPlan, clock: EventClock, probes: Probes, process: Mea
         ended = process.sample()
         stop.set()
         await sending
-        deadline = time.monotonic() + VISIBLE_TIMEOUT_S
-        while probes.visible < probes.sent and time.monotonic() < deadline:
-            await asyncio.sleep(POLL_S)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(VISIBLE_TIMEOUT_S):
+                while probes.visible < probes.sent:  # noqa: ASYNC110 - the reader tells nobody
+                    await asyncio.sleep(POLL_S)
         reading.cancel()
     counted = [probe.latency_s for probe in probes.seen() if probe.sent_s >= began.at_s]
     return {

@@ -1,11 +1,27 @@
 """What is free goes back to the system."""
 
+import asyncio
 import subprocess
 import sys
 
 import pytest
+from faust.types import TP
 
 from streams.engine import memory
+from streams.engine.runtime import Runtime
+from streams.engine.stage import Stage
+from streams.engine.task import Services
+from streams.settings import Settings
+from tests.engine.parts import NoState, nothing, open_log
+
+
+class Idle:
+    """A writer that has nothing to write."""
+
+    async def start(self) -> None: ...
+    async def commit(self, *_: object) -> None: ...
+    async def stop(self) -> None: ...
+
 
 FREED = """
 import ctypes, resource
@@ -39,3 +55,18 @@ def test_memory_that_is_free_between_what_stays_goes_back_to_the_system() -> Non
 def test_where_the_c_library_cannot_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "_TRIM", None)
     memory.give_back()
+
+
+async def test_memory_is_given_back_once_for_all_partitions_that_leave_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given: list[None] = []
+    monkeypatch.setattr("streams.engine.runtime.give_back", lambda: given.append(None))
+    monkeypatch.setattr("streams.engine.limits.GIVE_BACK_AFTER_S", 0.2)
+    runtime = Runtime(Settings(), [Stage("x", "orders", lambda _: NoState())])
+    runtime._services = Services(lambda _: Idle(), open_log, nothing, nothing)
+    await runtime.assign(None, {TP("orders", partition) for partition in range(3)}, 1)
+    await runtime.assign(None, {TP("orders", 0)}, 2)
+    await runtime.assign(None, set(), 3)
+    await asyncio.sleep(0.5)
+    assert len(given) == 1
