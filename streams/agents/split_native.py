@@ -7,14 +7,14 @@ import time
 from collections.abc import AsyncIterator, Sequence
 
 from aiokafka import ConsumerRecord
-from aiokafka.errors import CorruptRecordException
 
 from schemas.order import decode_order
 from schemas.records import LogRecord
+from streams.agents.natively import fold_natively, restore_natively
 from streams.agents.split_processor import SplitPartition
 from streams.domain.split import conflict, too_far_in_future
 from streams.engine import limits
-from streams.engine.packed import PackedRecords, finished
+from streams.engine.packed import finished
 from streams.engine.stage import Output
 from streams.native import extension
 from streams.settings import Settings
@@ -38,11 +38,7 @@ class NativeSplitProcessor(SplitPartition):
 
     async def _restore_state(self, next_seq: int, tail: AsyncIterator[Sequence[ConsumerRecord]]) -> None:
         async for batch in tail:
-            if isinstance(batch, PackedRecords) and batch.readable:
-                self._splitter.restore(batch.data, batch.aborted, batch.position)
-            else:
-                for record in batch:
-                    self._splitter.restore_record(record.value)
+            await restore_natively(self._splitter, batch)
         self._splitter.finish_restore(next_seq)
 
     def fold(self, records: Sequence[LogRecord]) -> None:
@@ -62,15 +58,3 @@ class NativeSplitProcessor(SplitPartition):
         for partition, batches in deltas:
             output.batches[topics.project_deltas, partition] = finished(batches)
         return output
-
-
-def fold_natively(folder: "extension.Splitter | extension.Totals", records: Sequence[LogRecord]) -> None:
-    """Fold `records` in the extension, packed where they are. Raises CorruptRecordException for damaged bytes."""
-    if isinstance(records, PackedRecords) and records.readable:
-        try:
-            folder.fold(records.data, records.aborted, records.position)
-        except extension.CorruptRecordsError as error:
-            raise CorruptRecordException(str(error)) from error
-    else:
-        for record in records:
-            folder.fold_record(record.offset, record.timestamp, record.key, record.value)

@@ -7,13 +7,13 @@ from functools import partial
 
 from schemas.records import LogRecord
 from schemas.totals import POSITION_HEADER, WindowKind
-from streams.agents.split_native import fold_natively
+from streams.agents.natively import fold_natively, restore_natively
 from streams.agents.totals_processor import TotalsPartition, read_watermark
 from streams.domain.totals import beyond_64_bits
 from streams.domain.watermark import Watermarks
 from streams.domain.windows import Calendar
 from streams.engine import limits
-from streams.engine.packed import PackedRecords, finished
+from streams.engine.packed import finished
 from streams.engine.stage import Log, Output
 from streams.native import extension
 from streams.settings import Settings
@@ -44,11 +44,7 @@ class NativeTotalsProcessor(TotalsPartition):
         """Read the newest total of every key, and the sources' watermarks from the offset's metadata."""
         totals = self._totals
         async for batch in log.read(self._topic, self._partition):
-            if isinstance(batch, PackedRecords) and batch.readable:
-                totals.restore(batch.data, batch.aborted, batch.position)
-            else:
-                for record in batch:
-                    totals.restore_record(record.key, record.value)
+            await restore_natively(totals, batch)
         last = await log.last_record(self._topic, self._partition)
         position = None if last is None else int(dict(last.headers)[POSITION_HEADER])
         self._watermarks.raise_to(totals.watermark_ms)

@@ -56,7 +56,7 @@ def test_a_memory_read_back_from_all_donations_goes_on_alike(orders):
     fates(first, orders[:half])
     for batch in finished(first.take_donations()):
         for _, value, *_ in records_of(batch):
-            restored.restore_record(value)
+            restored.restore_record(None, value)
     restored.finish_restore(7)
     assert restored.clock_ms == first.clock_ms
     assert fates(restored, orders[half:]) == fates(first, orders[half:])

@@ -183,7 +183,7 @@ impl Splitter {
     }
 
     /// Remember again the order that gave this donation; those of one order come one behind the other.
-    fn restore_record(&mut self, value: &[u8]) -> PyResult<()> {
+    fn restore_record(&mut self, _key: Option<&[u8]>, value: &[u8]) -> PyResult<()> {
         Ok(restore_donation(&mut self.state.memory, &mut self.pending, value)?)
     }
 
