@@ -25,7 +25,7 @@ from streams.engine.embedded_broker import EmbeddedBroker
 from streams.errors import ExitStatus, UserError
 from streams.logs import configure_logs
 from streams.settings import Settings, load_settings
-from tests.bench import job_dedupe, job_everycent, job_latency, job_plain_faust, job_restore, machine
+from tests.bench import job_dedupe, job_everycent, job_latency, job_plain_faust, job_restore, job_service, machine
 from tests.bench.figures import ratio
 from tests.bench.options import Options, say
 
@@ -38,6 +38,7 @@ class Job(StrEnum):
     EVERYCENT = "everycent"
     PLAIN_FAUST = "plain-faust"
     LATENCY = "latency"
+    SERVICE = "service"
     RESTORE = "restore"
     DEDUPE = "dedupe"
 
@@ -46,6 +47,7 @@ RUN: dict[Job, Callable[[Options], Coroutine[Any, Any, dict[str, Any]]]] = {
     Job.EVERYCENT: job_everycent.run,
     Job.PLAIN_FAUST: job_plain_faust.run,
     Job.LATENCY: job_latency.run,
+    Job.SERVICE: job_service.run,
     Job.RESTORE: job_restore.run,
     Job.DEDUPE: job_dedupe.run,
 }
@@ -60,7 +62,7 @@ def bench(
     entries: Annotated[int, typer.Option(min=100, help="Window totals to restore.")] = 1_000_000,
     ids: Annotated[int, typer.Option(min=20_000, help="Orders to restore the memory of repeats from.")] = 1_000_000,
     runs: Annotated[int, typer.Option(min=1, max=100, help="Counted runs of each size.")] = 3,
-    seconds: Annotated[float, typer.Option(min=20, help="How long orders come where latency is measured.")] = 60,
+    seconds: Annotated[float, typer.Option(min=20, help="How long latency, or a worker at rest, is looked at.")] = 60,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the load.")] = 1,
     scenario: Annotated[Scenario, typer.Option(help="How dense the orders lie in event time.")] = Scenario.STEADY,
     audit: Annotated[bool, typer.Option(help="Also run the whole audit over each of our runs.")] = False,

@@ -183,8 +183,8 @@ impl Splitter {
     }
 
     /// Remember again the order that gave this donation; those of one order come one behind the other.
-    fn restore_record(&mut self, _key: Option<&[u8]>, value: &[u8]) -> PyResult<()> {
-        Ok(restore_donation(&mut self.state.memory, &mut self.pending, value)?)
+    fn restore_record(&mut self, _key: Option<&[u8]>, value: Option<&[u8]>) -> PyResult<()> {
+        Ok(restore_donation(&mut self.state.memory, &mut self.pending, value.unwrap_or_default())?)
     }
 
     /// To be called behind the last donation; `next_seq` is what the next one gets.

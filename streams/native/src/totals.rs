@@ -148,8 +148,8 @@ impl Totals {
     }
 
     /// Take back one record of the topic.
-    fn restore_record(&mut self, key: &[u8], value: Option<&[u8]>) -> PyResult<()> {
-        Ok(self.state.restore(key, value)?)
+    fn restore_record(&mut self, key: Option<&[u8]>, value: Option<&[u8]>) -> PyResult<()> {
+        Ok(self.state.restore(key.unwrap_or_default(), value)?)
     }
 
     /// The watermark that the restored totals bear.
