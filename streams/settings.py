@@ -57,6 +57,8 @@ class Settings(BaseSettings):
     """The least severe log line that is written."""
     log_format: Literal["console", "json"] = "console"
     """How a log line is written."""
+    tracing: bool = False
+    """Tell an OpenTelemetry collector of each commit; where it is, the standard `OTEL_…` variables say."""
     broker_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     """How clients talk to the broker."""
     broker_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] = "PLAIN"
@@ -155,6 +157,11 @@ def _variable(field: str) -> str:
 
 def _plain(value: object) -> str:
     return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+
+
+def secrets_of(settings: Settings) -> list[str]:
+    """The secrets themselves, for whoever has to keep them out of what is written."""
+    return [value.get_secret_value() for value in settings.__dict__.values() if isinstance(value, SecretStr)]
 
 
 def _may_hold_secret(field: str) -> bool:

@@ -17,6 +17,7 @@ import faust
 import structlog
 from aiokafka.errors import KafkaError
 
+from streams import __version__
 from streams.agents.split_orders import add_split_agent, split_stage
 from streams.agents.total_projects import add_totals_agent, totals_stage
 from streams.engine import limits
@@ -26,6 +27,7 @@ from streams.engine.compatibility import check_versions
 from streams.engine.refusals import explain
 from streams.engine.runtime import Runtime
 from streams.engine.topic_admin import check_topics
+from streams.engine.tracing import open_tracer
 from streams.engine.watchdog import Watchdog
 from streams.errors import ExitStatus, UserError
 from streams.logs import configure_logs
@@ -62,7 +64,7 @@ def build(
     }
     add_agent = {Role.SPLIT: add_split_agent, Role.TOTALS: add_totals_agent}
     partitions = {settings.topics.orders: sources, settings.topics.project_deltas: totals_partitions}
-    runtime = Runtime(settings, [stages[role] for role in roles], on_step, partitions)
+    runtime = Runtime(settings, [stages[role] for role in roles], on_step, partitions, open_tracer(settings))
     app = create_faust_app(settings, runtime)
     for role in roles:
         add_agent[role](app, runtime, settings)
@@ -92,7 +94,13 @@ async def run_worker(
         return ExitStatus.OK
     counts = checking.result()
     app, runtime = build(settings, roles, counts.orders, counts.totals, on_step)
-    logger.info("worker starts", broker=settings.broker, app_id=settings.app_id, roles=[str(role) for role in roles])
+    logger.info(
+        "worker starts",
+        version=__version__,
+        broker=settings.broker,
+        app_id=settings.app_id,
+        roles=[str(role) for role in roles],
+    )
     if settings.native and not is_used(settings.native):
         logger.warning("the Rust extension isn't installed: folds run in Python, to the same bytes but slower")
     with supervised(settings, runtime, metrics_address) as watchdog:
@@ -159,6 +167,7 @@ def supervised(settings: Settings, runtime: Runtime, metrics_address: str) -> It
             yield watchdog
     finally:
         watching_ends.cancel()
+        runtime.close_tracer()
 
 
 def _report_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

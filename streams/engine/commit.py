@@ -7,6 +7,7 @@ ARCHITECTURE.md walks through each failure.
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from enum import IntEnum
 from itertools import zip_longest
 from typing import Any
@@ -32,6 +33,30 @@ class Step(IntEnum):
 
 
 OnStep = Callable[[Step, TopicPartition], None]
+
+
+@dataclass(frozen=True, slots=True)
+class CommitWork:
+    """What one commit is about: the input that was folded for it."""
+
+    tp: TopicPartition
+    first_offset: int
+    """The position that the last commit was good up to."""
+    next_offset: int
+    """The position that this one is good up to."""
+    records: int
+    bytes: int
+    """Of the input as it is held: packed, where the extension folds."""
+
+    @property
+    def fields(self) -> dict[str, int]:
+        """For a log line that names the partition already."""
+        return {
+            "first_offset": self.first_offset,
+            "position": self.next_offset,
+            "records": self.records,
+            "bytes": self.bytes,
+        }
 
 
 def ignore_step(step: Step, tp: TopicPartition) -> None:

@@ -6,7 +6,7 @@ that goes on for a while after it lost its partition can do no harm.
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any
 
 import structlog
@@ -23,8 +23,10 @@ from streams.engine.ends import EndWatch
 from streams.engine.memory import give_back
 from streams.engine.reader import open_reader
 from streams.engine.refusals import explain, is_denial
+from streams.engine.rejection_log import RejectionLog
 from streams.engine.stage import Log, Stage
 from streams.engine.task import PartitionTask, Phase, Services
+from streams.engine.tracing import CommitTracer
 from streams.errors import AccessError, ExitStatus, partitions_added
 from streams.metrics import PartitionStanding
 from streams.native import is_used
@@ -42,6 +44,7 @@ class Runtime:
         stages: Sequence[Stage],
         on_step: OnStep = ignore_step,
         partitions: Mapping[str, int] | None = None,
+        tracer: CommitTracer | None = None,
     ) -> None:
         """`partitions`: how many each input topic had when the topics were checked; an assignment must lie within."""
         self._failure: BaseException | None = None  # what this worker can't go on after
@@ -49,14 +52,18 @@ class Runtime:
         self._settings = settings
         self._stages = {stage.source_topic: stage for stage in stages}
         self._partitions = partitions or {}
+        self._tracer = tracer
+        self._rejections = RejectionLog(settings.topics.rejected_orders)
         self._services = Services(
-            open_writer=lambda tp: Committer(settings, tp, on_step),
+            open_writer=lambda tp: Committer(settings, tp, tracer.after(on_step) if tracer else on_step),
             open_log=self._open_log,
             seek=self._seek,
             read_committed=self._read_committed,
-            on_step=on_step,
+            on_step=tracer.after(on_step) if tracer else on_step,
             has_backlog=self._has_backlog,
             explain=ask_why,
+            observe=tracer.commit if tracer else nullcontext,
+            on_output=self._rejections.note,
         )
         self._tasks: dict[TopicPartition, PartitionTask] = {}
         self._running: dict[TopicPartition, asyncio.Task[None]] = {}
@@ -110,7 +117,9 @@ class Runtime:
         await self._drop(self._running.keys() - kept, limits.STOP_TIMEOUT_S)
         for tp in sorted(wanted - kept):
             self._start(tp)
-        logger.info("assignment", generation=generation, partitions=len(wanted), kept=len(kept))
+        logger.info(
+            "assignment", generation=generation, partitions=len(wanted), kept=len(kept), assigned=ranges_of(wanted)
+        )
 
     async def watch_ends(self) -> None:
         """Ask where the partitions end until cancelled, so that lag shows also when nothing is fetched any more."""
@@ -132,6 +141,12 @@ class Runtime:
         if self._running:
             await asyncio.wait(self._running.values(), timeout=limits.STOP_TIMEOUT_S)
         await self._drop(list(self._running), limits.ABORT_TIMEOUT_S)
+        self._rejections.flush()
+
+    def close_tracer(self) -> None:
+        """Send the spans that are still here, for as long as that may take."""
+        if self._tracer is not None:
+            self._tracer.close()
 
     def _start(self, tp: TopicPartition) -> None:
         task = PartitionTask(self._settings, self._stages[tp.topic], tp.partition, self._services)
@@ -208,3 +223,18 @@ class Runtime:
         async with open_admin(self._settings) as admin:
             offsets = await group_offsets(admin, self._settings.app_id, [tp])
         return offsets.get(tp)
+
+
+def ranges_of(tps: Iterable[TopicPartition]) -> dict[str, str]:
+    """Partitions as people write them, by topic: `{"orders": "0-3,5"}`. There may be thousands."""
+    ranges: dict[str, list[tuple[int, int]]] = {}
+    for topic, partition in sorted(tps):
+        of_topic = ranges.setdefault(topic, [])
+        if of_topic and of_topic[-1][1] == partition - 1:
+            of_topic[-1] = (of_topic[-1][0], partition)
+        else:
+            of_topic.append((partition, partition))
+    return {
+        topic: ",".join(str(first) if first == last else f"{first}-{last}" for first, last in of_topic)
+        for topic, of_topic in ranges.items()
+    }

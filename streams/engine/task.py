@@ -7,7 +7,7 @@ commit is through throws away the processor with its state, and a new one restor
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
@@ -19,7 +19,7 @@ from aiokafka.structs import OffsetAndMetadata
 
 from streams.engine import limits
 from streams.engine.batches import RecordBatch, bytes_of
-from streams.engine.commit import OnStep, Step, ignore_step
+from streams.engine.commit import CommitWork, OnStep, Step, ignore_step
 from streams.engine.refusals import explain
 from streams.engine.stage import Log, Output, Processor, Stage
 from streams.errors import AccessError, BrokerUnavailableError, ExitStatus, UserError
@@ -52,6 +52,8 @@ class Services:
     on_step: OnStep = ignore_step
     has_backlog: Callable[[], bool] = lambda: False  # this worker is behind by more than live orders bring it
     explain: Callable[[Settings, BaseException], Awaitable[UserError]] = _explain_unasked
+    observe: Callable[[CommitWork], AbstractContextManager[object]] = nullcontext  # around each commit: tracing
+    on_output: Callable[[TopicPartition, Output], None] = lambda _tp, _output: None  # what a commit has written
 
 
 class Phase(Enum):
@@ -131,7 +133,11 @@ class PartitionTask:
                 try:
                     await self._live()
                 except (ProducerFenced, InvalidProducerEpoch):
-                    self._log.warning("fenced: another worker owns this partition, or the broker gave us up")
+                    self._log.warning(
+                        "fenced: another worker owns this partition, or the broker gave us up",
+                        position=self.position,
+                        committed=self.committed,
+                    )
                     await self._pause(limits.FENCED_PAUSE_HEARTBEATS * self._settings.heartbeat_interval_ms / 1_000)
                 except (KafkaError, AccessError, BrokerUnavailableError, OSError) as error:
                     self.phase = Phase.PAUSING  # the broker may take its time to say why: a stop needn't wait for it
@@ -161,11 +167,13 @@ class PartitionTask:
         try:
             await writer.start()  # first of all: from here on nobody else can write
             self.phase = Phase.RESTORING
+            began = asyncio.get_running_loop().time()
             async with self._services.open_log() as log:
                 self.position = self.committed = await self._restore(processor, log)
             await self._services.seek(self.tp, self.position)
             self.phase = Phase.RUNNING
-            self._log.info("partition ready", position=self.position)
+            took_s = round(asyncio.get_running_loop().time() - began, 3)
+            self._log.info("partition ready", position=self.position, restore_s=took_s)
             if self._group_is_behind:  # mended at once: until the next order comes, all lag and all audits go by it
                 await self._commit(processor, writer, 0)
             await self._fold_and_commit(processor, writer)
@@ -244,17 +252,20 @@ class PartitionTask:
     async def _commit(self, processor: Processor, writer: Writer, folded: int) -> None:
         """Commit what the last `folded` records gave, and the position behind them."""
         clock = asyncio.get_running_loop().time
-        self._services.on_step(Step.FOLDED, self.tp)
-        output = processor.take_output(self.position)
-        began = clock()
-        await writer.commit(output, self.position)
-        self._rested_at = clock() + limits.COMMIT_REST * (clock() - began)
-        self.committed = self.position
-        self._log.debug("committed", position=self.position, records=folded, written=output.record_count)
-        self._folding = False
-        self._folded_bytes = 0
-        self._failures = 0
-        self._services.on_step(Step.COUNTED, self.tp)
+        work = CommitWork(self.tp, self.committed, self.position, folded, self._folded_bytes)
+        with self._services.observe(work):
+            self._services.on_step(Step.FOLDED, self.tp)
+            output = processor.take_output(self.position)
+            began = clock()
+            await writer.commit(output, self.position)
+            self._rested_at = clock() + limits.COMMIT_REST * (clock() - began)
+            self.committed = self.position
+            self._log.debug("committed", **work.fields, written=output.record_count)
+            self._folding = False
+            self._folded_bytes = 0
+            self._failures = 0
+            self._services.on_step(Step.COUNTED, self.tp)
+        self._services.on_output(self.tp, output)
 
     async def _fold_next(self, processor: Processor, deadline: float) -> int | None:
         """Fold one batch; how many records it held for us, or None if none came before `deadline`."""

@@ -1,5 +1,6 @@
 """Real workers as processes of their own, to be killed, frozen and stopped; and the audit as judge."""
 
+import asyncio
 import random
 import signal
 import subprocess
@@ -19,19 +20,23 @@ REPOSITORY = Path(__file__).parents[2]
 DRAIN_TIMEOUT_S = 90
 
 
-def environment(settings: Settings) -> dict[str, str]:
-    """This process's environment with `settings` in it, as a worker reads them."""
-    return {**child_environment(settings), "PYTHONPATH": str(REPOSITORY)}
+def environment(settings: Settings, code: Path = REPOSITORY) -> dict[str, str]:
+    """This process's environment with `settings` in it, as a worker reads them; `code`: where its packages are."""
+    return {**child_environment(settings), "PYTHONPATH": str(code)}
 
 
 class WorkerProcess:
     """One worker, its log in a file."""
 
-    def __init__(self, settings: Settings, log: Path, command: Sequence[str]) -> None:
+    def __init__(self, settings: Settings, log: Path, command: Sequence[str], code: Path = REPOSITORY) -> None:
         self.log = log
         with log.open("wb") as output:
             self.process = subprocess.Popen(
-                [sys.executable, *command], env=environment(settings), stdout=output, stderr=output, cwd=log.parent
+                [sys.executable, *command],
+                env=environment(settings, code),
+                stdout=output,
+                stderr=output,
+                cwd=log.parent,
             )
 
     def signal(self, number: signal.Signals) -> None:
@@ -64,12 +69,16 @@ class Workers:
         self.all: list[WorkerProcess] = []
 
     def start(
-        self, *arguments: str, command: Sequence[str] = ("-m", "streams.cli", "worker"), native: bool | None = None
+        self,
+        *arguments: str,
+        command: Sequence[str] = ("-m", "streams.cli", "worker"),
+        native: bool | None = None,
+        code: Path = REPOSITORY,
     ) -> WorkerProcess:
-        """`native` says whether it folds in Rust, where it isn't as the settings say."""
+        """`native`: whether it folds in Rust, where it isn't as the settings say; `code`: where its version is."""
         native = self._settings.native if native is None else native
         settings = self._settings.model_copy(update={"log_level": "info", "native": native})
-        worker = WorkerProcess(settings, self._folder / f"worker-{len(self.all)}.log", [*command, *arguments])
+        worker = WorkerProcess(settings, self._folder / f"worker-{len(self.all)}.log", [*command, *arguments], code)
         self.all.append(worker)
         return worker
 
@@ -110,6 +119,13 @@ def wait_until(condition: Callable[[], bool], timeout_s: float, describe: Callab
         if time.monotonic() > deadline:
             raise AssertionError(describe())
         time.sleep(0.05)
+
+
+async def wait_until_async(condition: Callable[[], bool], timeout_s: float = 30) -> None:
+    """The same where the event loop has to turn meanwhile."""
+    async with asyncio.timeout(timeout_s):
+        while not condition():  # noqa: ASYNC110 - what is waited for has no event
+            await asyncio.sleep(0.01)
 
 
 async def load(settings: Settings, orders: int, seed: int, **plan: float) -> None:
