@@ -15,7 +15,7 @@ STAMP := $(VENV)/installed
 NATIVE := $(wildcard streams/native/Cargo.* streams/native/src/*.rs)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench simulation fuzz soak schemas clean
+.PHONY: help demo test check bench simulation fuzz soak schemas manifests clean
 
 help:  ## show this
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1#\2/p' Makefile | awk -F'#' '{printf "%-17s %s\n", $$1, $$2}'
@@ -26,7 +26,7 @@ demo: $(STAMP)  ## orders, donations, totals and the audit on a real Kafka, on t
 test: $(STAMP)  ## every test, also those on the real broker
 	@$(BIN)/python -m pytest --durations=10 --numprocesses=$(JOBS) --dist=worksteal $(ARGS)
 
-check: $(STAMP)  ## lint, format, types, published schemas, compose file, direction of imports
+check: $(STAMP)  ## lint, format, types, published schemas, deployment files, direction of imports
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
@@ -49,6 +49,9 @@ soak: $(STAMP)  ## 20 minutes of live load, a worker restarted every minute: lat
 
 schemas: $(STAMP)  ## write schemas/published anew from the code
 	@$(BIN)/python -m schemas.documents
+
+manifests: $(STAMP)  ## write the generated Kubernetes manifests anew from the code
+	@$(BIN)/python deploy/kubernetes/strimzi/generate.py
 
 clean:  ## remove what these commands made, the environment included
 	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info build
