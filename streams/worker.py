@@ -167,7 +167,6 @@ def supervised(settings: Settings, runtime: Runtime, metrics_address: str) -> It
             yield watchdog
     finally:
         watching_ends.cancel()
-        runtime.close_tracer()
 
 
 def _report_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

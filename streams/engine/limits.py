@@ -22,3 +22,5 @@ LEAVE_TIMEOUT_S = 5  # ... and then for the group to let it go; it is missed aft
 END_LOOKS_PER_STALL = 10  # the ends of the input are asked for so often in EVERYCENT_STALL_TIMEOUT_S: lag shows in time
 END_LOOK_TIMEOUT_S = 10.0  # ... and how long the answer may take before the broker counts as away
 END_TIMEOUT_S = 30  # how long all of that may take; what hangs even so is ended at once
+REFUSED_LINE_EVERY_S = 60.0  # one log line a reason and partition: a source of nonsense mustn't fill the disk
+SPANS_FLUSH_TIMEOUT_S = 2.0  # at a worker's end: a collector that is away mustn't hold it up

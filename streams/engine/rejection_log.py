@@ -11,11 +11,10 @@ from dataclasses import dataclass
 import structlog
 from aiokafka import TopicPartition
 
+from streams.engine import limits
 from streams.engine.stage import Output
 
 logger = structlog.get_logger(__name__)
-
-PERIOD_S = 60.0
 
 
 @dataclass(slots=True)
@@ -59,7 +58,9 @@ class RejectionLog:
         summary.next_line = None
         if summary.orders:
             self._write(tp, reason, summary)
-            summary.next_line = asyncio.get_running_loop().call_later(PERIOD_S, self._tell, tp, reason)
+            summary.next_line = asyncio.get_running_loop().call_later(
+                limits.REFUSED_LINE_EVERY_S, self._tell, tp, reason
+            )
 
     @staticmethod
     def _write(tp: TopicPartition, reason: str, summary: _Summary) -> None:

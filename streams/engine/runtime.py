@@ -142,11 +142,8 @@ class Runtime:
             await asyncio.wait(self._running.values(), timeout=limits.STOP_TIMEOUT_S)
         await self._drop(list(self._running), limits.ABORT_TIMEOUT_S)
         self._rejections.flush()
-
-    def close_tracer(self) -> None:
-        """Send the spans that are still here, for as long as that may take."""
         if self._tracer is not None:
-            self._tracer.close()
+            await asyncio.to_thread(self._tracer.close)
 
     def _start(self, tp: TopicPartition) -> None:
         task = PartitionTask(self._settings, self._stages[tp.topic], tp.partition, self._services)

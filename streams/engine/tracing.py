@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from aiokafka import TopicPartition
 
 from streams import __version__
+from streams.engine import limits
 from streams.engine.commit import CommitWork, OnStep, Step
 from streams.errors import UserError
 from streams.settings import Settings
@@ -19,8 +20,6 @@ from streams.settings import Settings
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import SpanProcessor
     from opentelemetry.trace import Span
-
-FLUSH_TIMEOUT_S = 2.0  # at the end of a worker: a collector that is away mustn't hold it up
 
 
 class CommitTracer:
@@ -71,7 +70,7 @@ class CommitTracer:
         """Send what is here, but not wait for long."""
         closing = threading.Thread(target=self._provider.shutdown, name="spans", daemon=True)
         closing.start()
-        closing.join(FLUSH_TIMEOUT_S)
+        closing.join(limits.SPANS_FLUSH_TIMEOUT_S)
 
 
 def open_tracer(settings: Settings) -> CommitTracer | None:

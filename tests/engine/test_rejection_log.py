@@ -5,7 +5,7 @@ from aiokafka import TopicPartition
 from structlog.testing import capture_logs
 
 from schemas.rejection import Reason, Rejection, encode_rejection
-from streams.engine import rejection_log
+from streams.engine import limits
 from streams.engine.rejection_log import RejectionLog
 from streams.engine.stage import Output
 from tests.kafka.workers import wait_until_async
@@ -37,7 +37,7 @@ async def test_the_first_refused_order_of_a_reason_and_partition_has_its_line_at
 
 
 async def test_more_within_a_minute_wait_and_are_told_in_one_line(monkeypatch):
-    monkeypatch.setattr(rejection_log, "PERIOD_S", 0.2)
+    monkeypatch.setattr(limits, "REFUSED_LINE_EVERY_S", 0.2)
     log, tp = RejectionLog(TOPIC), TopicPartition("orders", 0)
     with capture_logs() as lines:
         for _ in range(5):
@@ -48,12 +48,12 @@ async def test_more_within_a_minute_wait_and_are_told_in_one_line(monkeypatch):
 
 
 async def test_after_a_minute_without_any_the_next_one_has_its_line_at_once(monkeypatch):
-    monkeypatch.setattr(rejection_log, "PERIOD_S", 0.05)
+    monkeypatch.setattr(limits, "REFUSED_LINE_EVERY_S", 0.05)
     log, tp = RejectionLog(TOPIC), TopicPartition("orders", 0)
     with capture_logs() as lines:
         log.note(tp, refused(tp, INVALID=1))
         await wait_until_async(lambda: log._summaries[tp, "invalid"].next_line is None)
-        monkeypatch.setattr(rejection_log, "PERIOD_S", 3600)
+        monkeypatch.setattr(limits, "REFUSED_LINE_EVERY_S", 3600)
         log.note(tp, refused(tp, INVALID=1))
         assert told(lines) == [(0, "invalid", 1), (0, "invalid", 1)]
     log.flush()
