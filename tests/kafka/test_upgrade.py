@@ -20,6 +20,7 @@ from streams.engine.reader import open_reader
 from streams.settings import Settings
 from streams.simulation import run_simulation
 from tests.kafka.workers import REPOSITORY, WorkerProcess, Workers, audited, drawn_seed, running_workers
+from tests.needs import need
 
 OLD = "451722b72c19"
 ORDERS_MAX, RATE = 1_000_000, 300  # the load ends when all are changed
@@ -32,6 +33,9 @@ SETTLE_S = 300
 @pytest.fixture(scope="module")
 def old_version(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the old version's code."""
+    need("git", why="has the old version")
+    if not (REPOSITORY / ".git").exists():
+        pytest.skip("this is no git checkout, so there is no old version at hand")
     folder = tmp_path_factory.mktemp("old-version")
     known = subprocess.run(
         ["git", "cat-file", "-e", f"{OLD}^{{commit}}"], cwd=REPOSITORY, capture_output=True, check=False

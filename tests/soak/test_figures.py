@@ -103,6 +103,7 @@ def test_a_percentile_is_a_value_that_was_seen():
         ("everycent: orders-3 has work and made no progress for 300 s", True),
         ('{"event": "partition ready", "level": "info"}', False),
         ('{"event": "fenced: another worker owns this partition", "level": "warning"}', False),
+        ('{"reason": "invalid", "orders": 3, "event": "orders refused", "level": "warning"}', False),
         ('{"event": "given up for now; will restore and go on", "error": "KafkaError()", "level": "warning"}', False),
     ],
 )
