@@ -48,10 +48,18 @@ class CommitTracer:
             "records": work.records,
             "bytes": work.bytes,
         }
-        with self._tracer.start_as_current_span("commit", attributes=attributes) as span:
+        from opentelemetry.trace import StatusCode  # noqa: PLC0415
+
+        with self._tracer.start_as_current_span(
+            "commit", attributes=attributes, record_exception=False, set_status_on_exception=False
+        ) as span:
             self._open[work.tp] = span
             try:
                 yield
+            except BaseException as error:  # a cancelled one, too, which OpenTelemetry itself would leave out
+                span.record_exception(error)
+                span.set_status(StatusCode.ERROR)
+                raise
             finally:
                 self._open.pop(work.tp, None)
 
