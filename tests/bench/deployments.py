@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import time
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -9,6 +10,7 @@ from functools import cache
 
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import GroupCoordinatorNotAvailableError, GroupLoadInProgressError, NotCoordinatorForGroupError
 
 from schemas.donation import decode_donation
 from schemas.topics import Topic
@@ -16,7 +18,7 @@ from schemas.totals import WindowKind, decode_total, decode_total_key
 from streams.domain.load import ExpectedSums, LoadPlan, expected_sums
 from streams.engine.connection import open_admin
 from streams.engine.reader import LogReader, open_reader
-from streams.engine.topic_admin import create_topics
+from streams.engine.topic_admin import create_topics, existing_topics
 from streams.errors import UserError
 from streams.settings import Settings
 from streams.simulation import run_simulation
@@ -25,6 +27,7 @@ from tests.bench.processes import MeasuredProcess, Sample
 DRAIN_POLL_S = 0.05  # one request to the broker
 STALLED_POLLS_MAX = 1_200  # a minute without progress, and the run is given up
 DIFFERENCES_MAX = 5
+DELETION_TIMEOUT_S = 60
 
 expected = cache(expected_sums)
 
@@ -50,6 +53,17 @@ async def deployment(broker: str, partitions: int) -> AsyncIterator[Settings]:
         yield settings
     finally:
         await delete_topics(settings, [settings.topics.name(topic) for topic in Topic])
+
+
+async def empty_outputs(settings: Settings) -> None:
+    """Delete and make again every topic but `orders`, so that another engine can begin on the same orders."""
+    await delete_topics(settings, [settings.topics.name(topic) for topic in Topic if topic is not Topic.ORDERS])
+    deadline = time.monotonic() + DELETION_TIMEOUT_S
+    while set(await existing_topics(settings)) != {Topic.ORDERS}:
+        if time.monotonic() > deadline:
+            raise UserError(f"topics that were deleted are still there after {DELETION_TIMEOUT_S} s")
+        await asyncio.sleep(DRAIN_POLL_S)
+    await create_topics(settings)
 
 
 async def delete_topics(settings: Settings, names: Sequence[str]) -> None:
@@ -80,7 +94,10 @@ async def log_lengths(settings: Settings) -> dict[str, int]:
 
 async def committed(admin: AIOKafkaAdminClient, group: str) -> dict[TopicPartition, int]:
     """The group's offsets, as far as it has any."""
-    offsets = await admin.list_consumer_group_offsets(group)
+    try:
+        offsets = await admin.list_consumer_group_offsets(group)
+    except (GroupCoordinatorNotAvailableError, NotCoordinatorForGroupError, GroupLoadInProgressError):
+        return {}  # a fresh broker has yet to make the topic that groups are kept in
     return {tp: found.offset for tp, found in offsets.items() if found.offset >= 0}
 
 
@@ -118,12 +135,19 @@ async def _pending(
     return False
 
 
-async def differences(settings: Settings, plan: LoadPlan) -> list[str]:
-    """Where the ledger and the totals, in each kind of window, differ from what the plan must come to; to the fen."""
+async def differences(
+    settings: Settings, plan: LoadPlan, *, totals_topic: str | None = None, whole_ledger: bool = False
+) -> list[str]:
+    """Where the ledger and the totals, in each kind of window, differ from what the plan must come to; to the fen.
+
+    `totals_topic`: where the totals lie, if not in `project-totals`. `whole_ledger`: read each donation, where our own
+    are told by the last one's number.
+    """
     must = expected(plan)
     async with open_reader(settings) as reader:
-        found = await _ledger_differences(reader, settings.topics.donations, must)
-        sums, released = await _window_sums(reader, settings.topics.project_totals)
+        check = _whole_ledger_differences if whole_ledger else _ledger_differences
+        found = await check(reader, settings.topics.donations, must)
+        sums, released = await _window_sums(reader, totals_topic or settings.topics.project_totals)
     wanted = {name: (fen, must.donations_by_project[name]) for name, fen in must.fen_by_project.items()}
     for kind in WindowKind:
         if kind in released:
@@ -141,6 +165,29 @@ async def _ledger_differences(reader: LogReader, topic: str, must: ExpectedSums)
         last = await reader.last_record(topic, partition)
         donations += 0 if last is None else decode_donation(last.value or b"").seq + 1
     return [] if donations == must.donations else [f"{donations} donations instead of {must.donations}"]
+
+
+async def _whole_ledger_differences(reader: LogReader, topic: str, must: ExpectedSums) -> list[str]:
+    """Every donation once: numbered without a gap, no id twice, each project's sum as it must be."""
+    found: list[str] = []
+    fen_by_project: dict[str, int] = {}
+    donations = 0
+    for partition in await reader.partitions(topic):
+        seq, ids = 0, set()
+        async for records in reader.read(topic, partition):
+            for record in records:
+                donation = decode_donation(record.value or b"")
+                if donation.seq != seq:
+                    found.append(f"donations {partition}: number {donation.seq} where {seq} must be")
+                seq = donation.seq + 1
+                ids.add(hash(donation.donation_id))
+                fen_by_project[donation.project_id] = fen_by_project.get(donation.project_id, 0) + donation.fen
+        donations += len(ids)
+    if donations != must.donations:
+        found.append(f"{donations} donations instead of {must.donations}")
+    if fen_by_project != must.fen_by_project:
+        found.append(f"{sum(fen_by_project.values())} fen in donations instead of {must.fen}, or other projects'")
+    return found
 
 
 async def _window_sums(

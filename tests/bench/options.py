@@ -4,6 +4,23 @@ import sys
 from dataclasses import dataclass
 
 from streams.domain.load import LoadPlan, Scenario
+from tests.bench.engines import Engine, Variant
+
+
+@dataclass(frozen=True, slots=True)
+class PeerOptions:
+    """Which engines run side by side, how much of a warm-up each has, and what is counted."""
+
+    engines: tuple[Engine, ...] = tuple(Engine)
+    warm_orders: int = 12_000_000
+    segment_orders: int = 2_000_000
+    segments: int = 5
+    variant: Variant = Variant()
+
+    @property
+    def backlog(self) -> int:
+        """The orders that are needed; after the last counted run some are left, so that it ends in full swing."""
+        return self.warm_orders + (self.segments + 1) * self.segment_orders
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +37,7 @@ class Options:
     audit: bool
     scenario: Scenario = Scenario.STEADY
     seconds: float = 60
+    peers: PeerOptions = PeerOptions()
 
     def plan(self, orders: int) -> LoadPlan:
         """The load of a run over so many orders."""

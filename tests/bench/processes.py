@@ -1,4 +1,4 @@
-"""Processes that are measured: their CPU and memory as the system counts them, and the moments that their logs name."""
+"""Processes that are measured, ours and the peers': their CPU and memory as the system counts them, and the moments that their logs name."""
 
 import asyncio
 import json
@@ -30,13 +30,13 @@ class Sample(NamedTuple):
 
 
 class MeasuredProcess:
-    """A Python process of its own, its log (stdout and stderr) in a file."""
+    """A process of its own, its log (stdout and stderr) in a file. It has no children, or `sample` would miss them."""
 
     def __init__(self, settings: Settings, log: Path, command: Sequence[str]) -> None:
         self._log = log
         with log.open("wb") as output:
             self._process = subprocess.Popen(
-                [sys.executable, *command], env=environment(settings), stdout=output, stderr=output, cwd=log.parent
+                command, env=environment(settings), stdout=output, stderr=output, cwd=log.parent
             )
         self._usage = psutil.Process(self._process.pid)
 
@@ -50,6 +50,9 @@ class MeasuredProcess:
             raise self.failed(f"the process ended with status {self._process.returncode}")
         usage = self._usage.cpu_times()
         return Sample(time.monotonic(), usage.user + usage.system)
+
+    def has_children(self) -> bool:
+        return bool(self._usage.children())
 
     def peak_memory_mb(self) -> float | None:
         """The most resident memory that it ever had, MB of 10^6 bytes; None where the system doesn't say."""
@@ -95,10 +98,12 @@ class MeasuredProcess:
 
 
 @contextmanager
-def measured_process(settings: Settings, *command: str) -> Iterator[MeasuredProcess]:
-    """A running process; stopped at the end."""
+def measured_process(
+    settings: Settings, *arguments: str, program: Sequence[str] = (sys.executable,)
+) -> Iterator[MeasuredProcess]:
+    """A running process, by default a Python; stopped at the end."""
     with TemporaryDirectory(prefix="everycent-bench-") as folder:
-        process = MeasuredProcess(settings, Path(folder) / "log", command)
+        process = MeasuredProcess(settings, Path(folder) / "log", [*program, *arguments])
         try:
             yield process
         finally:

@@ -54,7 +54,7 @@ async def test_output_counts_only_if_it_is_right_to_the_fen(broker):
 
 
 def test_the_bench_prints_one_json_document(broker):
-    command = ["-m", "tests.bench", "--only", "everycent", "--only", "dedupe"]
+    command = ["-m", "tests.bench", "--json", "--only", "everycent", "--only", "dedupe"]
     sizes = ["--orders", "500", "--ids", "20000", "--runs", "1"]
     done = subprocess.run(
         [sys.executable, *command, *sizes],
