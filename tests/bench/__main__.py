@@ -1,7 +1,8 @@
 """`make bench` = `python -m tests.bench`: what a worker costs, beside other engines.
 
-Figures go to stdout, as a table or with `--json` as one document; progress goes to stderr. Kafka is the embedded one, on this machine, unless EVERYCENT_BROKER names another. Exit status:
-0 measured, 1 the output of one of our own runs was wrong (its figures don't count), 2 it couldn't be measured.
+Figures go to stdout, as a table or with `--json` as one document; progress goes to stderr. Kafka is the embedded one,
+on this machine, unless EVERYCENT_BROKER names another. Exit status: 0 measured, 1 the output of a run was wrong (its
+figures don't count), 2 it couldn't be measured.
 """
 
 import asyncio

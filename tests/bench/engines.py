@@ -34,6 +34,9 @@ class Variant:
     commit_ms: int = COMMIT_MS
 
 
+DEFAULT_VARIANT = Variant()
+
+
 def check(engine: Engine) -> None:
     """Make ready what the engine needs. Raises UserError with the way out."""
     if engine is Engine.KAFKA_STREAMS:
@@ -54,13 +57,11 @@ def running(engine: Engine, settings: Settings, variant: Variant) -> Iterator[Me
     else:
         with (
             TemporaryDirectory(prefix="kafka-streams-") as state,
-            measured_process(settings, *_streams_arguments(settings, variant, state), program=program()) as process,
+            measured_process(
+                settings, *_streams_arguments(settings, variant, state), program=KAFKA_STREAMS.command()
+            ) as process,
         ):
             yield process
-
-
-def program() -> list[str]:
-    return KAFKA_STREAMS.command()
 
 
 def totals_topic(engine: Engine, settings: Settings) -> str:

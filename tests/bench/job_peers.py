@@ -1,16 +1,16 @@
 """Engines side by side: the same orders in the same topic, one engine after the other, each warm before it counts.
 
 How it is measured. All orders lie in their topic before the first engine starts. Each engine is one process that eats
-them from the first to the last. It is warm when it has committed `warm_orders`; from there on its time and its CPU (user
-and system, the whole process) are read at each `segment_orders` further ones, as the group's committed offsets have it.
-Each stretch between two readings is a counted run of steady state. A reading is at most one look (50 ms) late, and it
-says how many orders were committed by then, so a stretch is divided by its own orders.
+them from the first to the last. It is warm when it has committed `warm_orders`; from there on its time and its CPU
+(user and system, the whole process) are read at each `segment_orders` further ones, as the group's committed offsets
+have it. Each stretch between two readings is a counted run of steady state. A reading is at most one look (50 ms) late,
+and it says how many orders were committed by then, so a stretch is divided by its own orders.
 
 *First* is what all of the warm-up cost, the start of the process included, by its orders. *To the end* is what came
 after the warm-up until the last partial sum was committed, by its orders: an engine that put off work would show there.
 
-Before any figure of an engine counts, its whole output is read: each donation once, numbered without a gap, and the sums
-of every project, in the ledger and in each kind of window, right to the fen.
+Before any figure of an engine counts, its whole output is read: each donation once, numbered without a gap, and the
+sums of every project, in the ledger and in each kind of window, right to the fen.
 """
 
 import asyncio
@@ -18,6 +18,7 @@ import time
 import uuid
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from streams.engine.connection import open_admin
@@ -107,7 +108,7 @@ async def _run_engine(options: Options, engine: Engine, shared: Settings) -> dic
         "differences": found,
         "warm_up_seconds": round(marks[0].sample.at_s - started.at_s, 1),
         "runs": _segments(marks),
-        "figures": _figures(marks, started, Mark(plan.orders, done), memory_mb),
+        "figures": _figures(marks, Mark(plan.orders, done), memory_mb),
     }
     warm = result["figures"].get("cpu_us_per_order", {}).get("median", "no figure:")
     say(f"  {warm} us of CPU an order, warm; " + ("right to the fen" if not found else f"WRONG: {'; '.join(found)}"))
@@ -144,12 +145,12 @@ def _segments(marks: list[Mark]) -> list[dict[str, float]]:
             "seconds": after.sample.at_s - before.sample.at_s,
             "cpu_seconds": after.sample.cpu_s - before.sample.cpu_s,
         }
-        for before, after in zip(marks, marks[1:], strict=False)
+        for before, after in pairwise(marks)
         if after.orders > before.orders
     ]
 
 
-def _figures(marks: list[Mark], started: Sample, end: Mark, memory_mb: float | None) -> dict[str, Any]:
+def _figures(marks: list[Mark], end: Mark, memory_mb: float | None) -> dict[str, Any]:
     warm = marks[0]
     first = [warm.sample.cpu_s / warm.orders * 1e6]
     figures = {"first_cpu_us_per_order": figure(first)}

@@ -4,7 +4,7 @@ import sys
 from dataclasses import dataclass
 
 from streams.domain.load import LoadPlan, Scenario
-from tests.bench.engines import Engine, Variant
+from tests.bench.engines import DEFAULT_VARIANT, Engine, Variant
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +15,7 @@ class PeerOptions:
     warm_orders: int = 12_000_000
     segment_orders: int = 2_000_000
     segments: int = 5
-    variant: Variant = Variant()
+    variant: Variant = DEFAULT_VARIANT
 
     @property
     def backlog(self) -> int:

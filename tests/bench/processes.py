@@ -1,4 +1,7 @@
-"""Processes that are measured, ours and the peers': their CPU and memory as the system counts them, and the moments that their logs name."""
+"""Processes that are measured: their CPU and memory as the system counts them, and the moments that their logs name.
+
+Ours, and those of the engines beside it.
+"""
 
 import asyncio
 import json

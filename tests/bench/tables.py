@@ -9,15 +9,14 @@ from rich.table import Table
 
 def show(document: Mapping[str, Any]) -> None:
     """Print every figure with its spread, and the ratios."""
-    console = Console(soft_wrap=True)
+    console = Console(width=100)
     machine = document["machine"]
     console.print(f"{machine['cpu']}, {machine['cores']} cores; load average {machine['load_average']}")
-    table = Table("job", "figure", "median", "least", "greatest", "runs")
     for job, result in document["jobs"].items():
+        table = Table("figure", "median", "least", "greatest", "runs", title=job, title_justify="left")
         for name, figure in figures(result["figures"]):
-            spread = (figure["median"], figure["min"], figure["max"])
-            table.add_row(job, name, *(f"{value:,}" for value in spread), str(figure["runs"]))
-    console.print(table)
+            table.add_row(name, *(f"{figure[key]:,g}" for key in ("median", "min", "max", "runs")))
+        console.print(table)
     for name, ratio in document["ratios"].items():
         console.print(f"{name}: {ratio}")
 

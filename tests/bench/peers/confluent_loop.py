@@ -29,7 +29,8 @@ READY = "subscribed"
 def donation_fen(pledge: dict[str, Any], paid_fen: int) -> int:
     if pledge["kind"] == "fixed":
         return min(pledge["fen"], paid_fen)
-    return min(max((paid_fen * pledge["bps"] + BPS_PER_WHOLE // 2) // BPS_PER_WHOLE, MINIMUM_RATE_DONATION_FEN), paid_fen)
+    share_fen = (paid_fen * pledge["bps"] + BPS_PER_WHOLE // 2) // BPS_PER_WHOLE
+    return min(max(share_fen, MINIMUM_RATE_DONATION_FEN), paid_fen)
 
 
 class Totals:

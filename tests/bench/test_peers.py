@@ -1,0 +1,103 @@
+"""The peers do our job: what they write is held against what we write, record by record."""
+
+import os
+import uuid
+
+import pytest
+
+from schemas.totals import decode_total
+from streams.domain.load import LoadPlan
+from streams.engine.reader import open_reader
+from streams.errors import UserError
+from streams.settings import Settings
+from tests.bench import engines
+from tests.bench.deployments import (
+    delete_topics,
+    deployment,
+    differences,
+    empty_outputs,
+    load_backlog,
+    wait_drained,
+)
+from tests.bench.engines import DEFAULT_VARIANT, Engine
+from tests.bench.job_peers import Mark, _figures, _segments, run
+from tests.bench.options import Options, PeerOptions
+from tests.bench.processes import Sample
+
+PLAN = LoadPlan(3_000, seed=7)
+
+
+def need(engine: Engine) -> None:
+    """Skip where a person's machine can't have what the engine needs; on a build server that fails."""
+    try:
+        engines.check(engine)
+    except UserError as error:
+        if os.environ.get("CI") == "true":
+            raise
+        pytest.skip(str(error))
+
+
+async def written(engine: Engine, shared: Settings) -> tuple[dict, dict]:
+    """By partition the donations' bytes; by key of the totals what they say of the money. Checked on the way."""
+    settings = shared.model_copy(update={"app_id": f"bench-{uuid.uuid4().hex[:8]}"})
+    await empty_outputs(settings)
+    topic = engines.totals_topic(engine, settings)
+    try:
+        with engines.running(engine, settings, DEFAULT_VARIANT) as process:
+            await wait_drained(settings, process)
+        assert await differences(settings, PLAN, totals_topic=topic, whole_ledger=True) == []
+        assert await differences(settings, LoadPlan(3_000, seed=8), totals_topic=topic, whole_ledger=True)
+        donations, totals = {}, {}
+        async with open_reader(settings) as reader:
+            for partition in await reader.partitions(settings.topics.donations):
+                async for records in reader.read(settings.topics.donations, partition):
+                    donations.setdefault(partition, []).extend((each.key, each.value) for each in records)
+            for partition in await reader.partitions(topic):
+                async for records in reader.read(topic, partition):
+                    for each in records:
+                        total = decode_total(each.value)
+                        money = (total.start_ms, total.end_ms, total.start, total.fen, total.donations)
+                        totals[each.key] = money
+        return donations, totals
+    finally:
+        await delete_topics(settings, engines.own_topics(engine, settings))
+
+
+@pytest.mark.parametrize("peer", [Engine.KAFKA_STREAMS, Engine.CONFLUENT_LOOP])
+async def test_a_peer_writes_our_donations_to_the_byte_and_our_totals_to_the_fen(broker, peer):
+    need(peer)
+    async with deployment(broker, 2) as settings:
+        await load_backlog(settings, PLAN)
+        ours = await written(Engine.EVERYCENT, settings)
+        theirs = await written(peer, settings)
+    assert theirs[0] == ours[0]
+    assert theirs[1] == ours[1]
+
+
+async def test_a_small_run_of_engines_side_by_side_gives_figures_and_ratios(broker):
+    need(Engine.CONFLUENT_LOOP)
+    chosen = (Engine.EVERYCENT, Engine.CONFLUENT_LOOP)
+    peers = PeerOptions(chosen, warm_orders=500, segment_orders=500, segments=2)
+    found = await run(Options(broker, 100, 10, 100, 20_000, 1, 3, audit=False, peers=peers))
+    assert found["right"]
+    assert found["arguments"]["orders"] == 2_000
+    assert set(found["figures"]) == set(chosen)
+    for figures in found["figures"].values():
+        assert figures["first_cpu_us_per_order"]["median"] > 0
+
+
+def test_a_counted_run_is_divided_by_the_orders_that_were_committed_in_it():
+    marks = [Mark(100, Sample(10.0, 1.0)), Mark(300, Sample(12.0, 2.0)), Mark(400, Sample(13.0, 2.5))]
+    assert _segments(marks) == [
+        {"orders": 200, "seconds": 2.0, "cpu_seconds": 1.0},
+        {"orders": 100, "seconds": 1.0, "cpu_seconds": 0.5},
+    ]
+    figures = _figures(marks, Mark(500, Sample(15.0, 4.0)), 7.0)
+    assert figures["cpu_us_per_order"]["median"] == 5_000
+    assert figures["first_cpu_us_per_order"]["median"] == 10_000
+    assert figures["cpu_us_per_order_to_the_end"]["median"] == 7_500
+
+
+def test_one_commit_longer_than_a_counted_run_counts_once():
+    marks = [Mark(100, Sample(10.0, 1.0)), Mark(400, Sample(12.0, 2.0)), Mark(400, Sample(12.0, 2.0))]
+    assert [each["orders"] for each in _segments(marks)] == [300]
