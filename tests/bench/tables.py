@@ -15,17 +15,19 @@ def show(document: Mapping[str, Any]) -> None:
     for job, result in document["jobs"].items():
         table = Table("figure", "median", "least", "greatest", "runs", title=job, title_justify="left")
         for name, figure in figures(result["figures"]):
-            table.add_row(name, *(f"{figure[key]:,g}" for key in ("median", "min", "max", "runs")))
+            spread = (figure.get(key) for key in ("median", "min", "max", "runs"))
+            table.add_row(name, *("" if value is None else f"{value:,g}" for value in spread))
         console.print(table)
     for name, ratio in document["ratios"].items():
         console.print(f"{name}: {ratio}")
 
 
 def figures(found: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Every figure below, by its path."""
+    """Every figure below, by its path; what was measured once is its own median."""
     for name, value in found.items():
-        if isinstance(value, Mapping):
-            if "median" in value:
-                yield f"{prefix}{name}", value
-            else:
-                yield from figures(value, f"{prefix}{name} ")
+        if isinstance(value, Mapping) and "median" not in value:
+            yield from figures(value, f"{prefix}{name} ")
+        elif isinstance(value, Mapping):
+            yield f"{prefix}{name}", value
+        elif isinstance(value, int | float):
+            yield f"{prefix}{name}", {"median": value}
