@@ -98,6 +98,7 @@ def _streams_arguments(settings: Settings, variant: Variant, state: str) -> list
         "prefix": settings.topic_prefix,
         "zone": settings.timezone,
         "lateness-ms": settings.allowed_lateness_ms,
+        "session-ms": settings.session_timeout_ms,
         "threads": variant.threads,
         "compression": variant.compression,
         "commit-ms": variant.commit_ms,

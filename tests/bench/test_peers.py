@@ -1,6 +1,7 @@
 """The peers do our job: what they write is held against what we write, record by record."""
 
 import os
+import signal
 import uuid
 
 import pytest
@@ -24,7 +25,7 @@ from tests.bench.job_peers import Mark, _figures, _segments, run
 from tests.bench.options import Options, PeerOptions
 from tests.bench.processes import Sample
 
-PLAN = LoadPlan(3_000, seed=7)
+PLAN, OTHER_PLAN = LoadPlan(3_000, seed=7), LoadPlan(3_000, seed=8)
 
 
 def need(engine: Engine) -> None:
@@ -37,41 +38,66 @@ def need(engine: Engine) -> None:
         pytest.skip(str(error))
 
 
-async def written(engine: Engine, shared: Settings) -> tuple[dict, dict]:
-    """By partition the donations' bytes; by key of the totals what they say of the money. Checked on the way."""
-    settings = shared.model_copy(update={"app_id": f"bench-{uuid.uuid4().hex[:8]}"})
-    await empty_outputs(settings)
+def fresh(shared: Settings) -> Settings:
+    """The same topics under a group and transactions of its own."""
+    return shared.model_copy(update={"app_id": f"bench-{uuid.uuid4().hex[:8]}"})
+
+
+async def eat(engine: Engine, settings: Settings, *, kill: bool = False) -> None:
+    """Run it until all orders are processed; `kill`: then end it by kill -9, where it would be stopped in order."""
+    with engines.running(engine, settings, DEFAULT_VARIANT) as process:
+        await wait_drained(settings, process)
+        if kill:
+            os.kill(process.pid, signal.SIGKILL)
+
+
+async def output(engine: Engine, settings: Settings) -> tuple[dict, dict]:
+    """By partition the donations' bytes; by key of the totals what they say of the money."""
     topic = engines.totals_topic(engine, settings)
-    try:
-        with engines.running(engine, settings, DEFAULT_VARIANT) as process:
-            await wait_drained(settings, process)
-        assert await differences(settings, PLAN, totals_topic=topic, whole_ledger=True) == []
-        assert await differences(settings, LoadPlan(3_000, seed=8), totals_topic=topic, whole_ledger=True)
-        donations, totals = {}, {}
-        async with open_reader(settings) as reader:
-            for partition in await reader.partitions(settings.topics.donations):
-                async for records in reader.read(settings.topics.donations, partition):
-                    donations.setdefault(partition, []).extend((each.key, each.value) for each in records)
-            for partition in await reader.partitions(topic):
-                async for records in reader.read(topic, partition):
-                    for each in records:
-                        total = decode_total(each.value)
-                        money = (total.start_ms, total.end_ms, total.start, total.fen, total.donations)
-                        totals[each.key] = money
-        return donations, totals
-    finally:
-        await delete_topics(settings, engines.own_topics(engine, settings))
+    donations, totals = {}, {}
+    async with open_reader(settings) as reader:
+        for partition in await reader.partitions(settings.topics.donations):
+            async for records in reader.read(settings.topics.donations, partition):
+                donations.setdefault(partition, []).extend((each.key, each.value) for each in records)
+        for partition in await reader.partitions(topic):
+            async for records in reader.read(topic, partition):
+                for each in records:
+                    total = decode_total(each.value)
+                    totals[each.key] = (total.start_ms, total.end_ms, total.start, total.fen, total.donations)
+    await delete_topics(settings, engines.own_topics(engine, settings))
+    return donations, totals
 
 
 @pytest.mark.parametrize("peer", [Engine.KAFKA_STREAMS, Engine.CONFLUENT_LOOP])
 async def test_a_peer_writes_our_donations_to_the_byte_and_our_totals_to_the_fen(broker, peer):
     need(peer)
-    async with deployment(broker, 2) as settings:
+    async with deployment(broker, 2) as shared:
+        await load_backlog(shared, PLAN)
+        found = []
+        for engine in (Engine.EVERYCENT, peer):
+            settings = fresh(shared)
+            await empty_outputs(settings)
+            await eat(engine, settings)
+            topic = engines.totals_topic(engine, settings)
+            assert await differences(settings, PLAN, totals_topic=topic, whole_ledger=True) == []
+            assert await differences(settings, OTHER_PLAN, totals_topic=topic, whole_ledger=True)
+            found.append(await output(engine, settings))
+    assert found[0] == found[1]
+
+
+async def test_kafka_streams_is_no_less_safe_for_its_speed_and_goes_on_after_a_kill_as_we_do(broker):
+    need(Engine.KAFKA_STREAMS)
+    async with deployment(broker, 2) as shared:
+        settings = fresh(shared)
         await load_backlog(settings, PLAN)
-        ours = await written(Engine.EVERYCENT, settings)
-        theirs = await written(peer, settings)
-    assert theirs[0] == ours[0]
-    assert theirs[1] == ours[1]
+        await eat(Engine.KAFKA_STREAMS, settings, kill=True)
+        await load_backlog(settings, OTHER_PLAN)
+        await eat(Engine.KAFKA_STREAMS, settings)
+        theirs = await output(Engine.KAFKA_STREAMS, settings)
+        ours = fresh(shared)
+        await empty_outputs(ours)
+        await eat(Engine.EVERYCENT, ours)
+        assert await output(Engine.EVERYCENT, ours) == theirs
 
 
 async def test_a_small_run_of_engines_side_by_side_gives_figures_and_ratios(broker):
