@@ -35,7 +35,7 @@ check: $(STAMP)  ## lint, format, types, published schemas, deployment files, di
 	@$(BIN)/python -m schemas.documents --check
 	@$(BIN)/python -m pytest -q tests/test_structure.py tests/deploy
 
-bench: $(STAMP)  ## throughput, CPU and memory of a worker, as JSON
+bench: $(STAMP)  ## throughput, CPU and memory of a worker, beside other engines
 	@$(BIN)/python -m tests.bench $(ARGS)
 
 simulation: $(STAMP)  ## thousands of seeded runs with faults on a fake Kafka and clock
