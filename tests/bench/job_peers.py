@@ -61,6 +61,8 @@ async def run(options: Options) -> dict[str, Any]:
     plan = options.plan(peers.backlog)
     results: dict[str, Any] = {}
     async with deployment(options.broker, PARTITIONS) as settings:
+        if settings.broker_security_protocol != "PLAINTEXT" and peers.engines != (Engine.EVERYCENT,):
+            raise UserError("the other engines speak to a broker without TLS and passwords only; or --engine everycent")
         say(f"peers: {plan.orders:,} orders go into their topic")
         await load_backlog(settings, plan)
         for engine in peers.engines:

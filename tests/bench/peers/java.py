@@ -15,6 +15,7 @@ from streams.errors import UserError
 
 COMPILER_VERSION = "3.43.0"
 LANGUAGE = "21"
+WITHOUT = "or choose other engines with --engine"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ class JavaPeer:
         java = load_runtime().java
         jars = cache_dir() / f"bench-{self.name}"
         if not jars.is_dir():
-            fetch_jars(jars, self.coordinates, f"{self.name} for the bench", self.megabytes)
+            fetch_jars(jars, self.coordinates, f"{self.name} for the bench", self.megabytes, WITHOUT)
         classes = _compiled(java, self, jars)
         return [str(java), *self.options, "-cp", f"{classes}:{jars}/*", self.main]
 
@@ -64,7 +65,7 @@ def _compiled(java: Path, peer: JavaPeer, jars: Path) -> Path:
         return classes
     compiler = cache_dir() / f"bench-ecj-{COMPILER_VERSION}"
     if not compiler.is_dir():
-        fetch_jars(compiler, [f"org.eclipse.jdt:ecj:{COMPILER_VERSION}"], "a Java compiler for the bench", 3)
+        fetch_jars(compiler, [f"org.eclipse.jdt:ecj:{COMPILER_VERSION}"], "a Java compiler for the bench", 3, WITHOUT)
     with tempfile.TemporaryDirectory(prefix=f"{classes.name}.partial-", dir=classes.parent) as scratch:
         complete = Path(scratch) / "classes"
         done = subprocess.run(
