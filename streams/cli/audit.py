@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from streams.errors import ExitStatus, UserError
+from streams.following import follow_workers
 from streams.logs import configure_logs
 from streams.settings import load_settings
 from streams.views.audit import run_audit
@@ -28,18 +29,29 @@ def audit(
             min=0, max=WAIT_S_MAX, metavar="SECONDS", help="How long to wait for orders and sums that are on their way."
         ),
     ] = DEFAULT_WAIT_S,
-    as_json: Annotated[bool, typer.Option("--json", help="The verdict as one JSON object.")] = False,
+    follow: Annotated[
+        bool,
+        typer.Option("--follow", help="Follow the workers until a signal, and tell up to where all is conserved."),
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="The verdict as one JSON object; with --follow one a line, and each finding.")
+    ] = False,
 ) -> None:
     """Re-derive every donation and total from the orders and compare, to the fen.
 
     Exit status: 0 conserved, 1 not conserved, 2 could not tell (no broker, missing topics, or orders that the workers
     haven't finished; what is finished has been checked even then). Workers may go on running meanwhile.
 
-    Example: everycent audit --wait 60 --json
+    With --follow it begins at the oldest records and never ends: metrics on EVERYCENT_METRICS_PORT, a line of status
+    every 30 seconds, one for each difference. On a signal it ends with 0 if it has found none, else with 1.
+
+    Examples: everycent audit --wait 60 --json; everycent audit --follow
     """
     settings = load_settings()
     configure_logs(settings)
     gc.set_threshold(GC_THRESHOLD)
+    if follow:
+        raise typer.Exit(int(asyncio.run(follow_workers(settings, as_json=as_json))))
     try:
         with AuditProgress() as progress:
             report = asyncio.run(run_audit(settings, wait_s=wait, progress=progress))

@@ -2,18 +2,19 @@
 
 Sans I/O: `PartitionAudit.run` is a generator that asks for the next records of a log and is sent a batch, or None at
 the log's end. It walks `orders`, `donations` and `rejected-orders` of one partition side by side and holds no more than
-a batch of each, besides the order ids within the dedupe horizon and the ledger's sums. A crash here loses nothing but
-the audit's own time.
+a batch of each, besides the order ids within the dedupe horizon and the ledger's sums. An audit that follows a running
+deployment goes on by `begin` and `go_on` instead, from cut to cut. A crash here loses nothing but the audit's own time.
 """
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from schemas.rejection import Reason, Refusal
 from streams.domain.audit_findings import Findings
-from streams.domain.audit_rule import Judge
+from streams.domain.audit_rejections import RejectionWalk
+from streams.domain.audit_rule import AuditRecord, Judge
 from streams.domain.audit_totals import Ledger
-from streams.domain.audit_walk import DonationWalk, Need, RejectionWalk, Scope, Steps
+from streams.domain.audit_walk import DonationWalk, Need, Scope, Steps
 
 __all__ = ["AuditCounts", "Need", "PartitionAudit", "Scope"]
 
@@ -60,14 +61,40 @@ class PartitionAudit:
         self._counts.underived = self._donations.underived + self._rejected.gone
         return self._counts
 
+    @property
+    def clock_ms(self) -> int:
+        """The newest event time of an order that donated."""
+        return self._judge.clock_ms
+
+    @property
+    def waiting(self) -> tuple[AuditRecord | None, AuditRecord | None]:
+        """The donation and the rejected order that have been read and wait for their orders' turn."""
+        return self._donations.waiting, self._rejected.waiting
+
     def run(self) -> Steps:
         """Walk the logs to their ends. Send a batch of what was asked for, None where that log ends."""
-        if self._scope.first_offset > 0:
-            yield from self._donations.recall(self._judge.remember)
-            yield from self._rejected.skip()
+        yield from self.begin()
         yield from self._walk_orders()
         yield from self._donations.finish()
         yield from self._rejected.finish()
+
+    def begin(self) -> Steps:
+        """Step over what comes from orders that retention has taken."""
+        if self._scope.first_offset > 0:
+            yield from self._donations.recall(self._judge.remember)
+            yield from self._rejected.skip()
+
+    def go_on(self, cut: int, end_offset: int) -> Steps:
+        """Walk the orders from the last cut to this one; what comes from orders beyond it waits for its turn.
+
+        The logs' ends are those of this stretch: all that orders before `cut` gave must lie before them.
+        """
+        self._scope = replace(self._scope, cut=cut, end_offset=end_offset)
+        self._donations.go_on(self._scope)
+        self._rejected.go_on(self._scope)
+        yield from self._walk_orders()
+        yield from self._donations.settle()
+        yield from self._rejected.settle()
 
     def _walk_orders(self) -> Steps:
         judge = self._judge.judge

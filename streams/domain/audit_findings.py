@@ -39,6 +39,16 @@ class Finding:
     found: str
     text: str
 
+    def to_json(self) -> dict[str, str]:
+        """The finding for programs."""
+        return {
+            "kind": self.kind.value,
+            "place": self.place,
+            "expected": self.expected,
+            "found": self.found,
+            "text": self.text,
+        }
+
 
 class Findings:
     """Collects findings; memory stays bounded however broken the topics are."""

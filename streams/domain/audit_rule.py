@@ -4,7 +4,6 @@ The audit judges the writers, so it shares nothing with them but the decoding in
 of them is wrong; that is the point. Pure and in memory: a crash means that the audit starts again.
 """
 
-from collections import deque
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -12,6 +11,7 @@ from schemas.donation import Donation
 from schemas.limits import FUTURE_TOLERANCE_MS
 from schemas.order import FixedPledge, OrderCompleted, OrderLine, decode_order
 from schemas.rejection import Headers, Reason, Refusal
+from streams.domain.audit_memory import GivenOrders
 
 RATE_MINIMUM_FEN = 2
 HORIZON_SLICES = 24  # order ids are forgotten by slices of the horizon, not one by one
@@ -79,11 +79,8 @@ class Judge:
 
     def __init__(self, horizon_ms: int) -> None:
         self._slice_ms = horizon_ms // HORIZON_SLICES
-        self._given: dict[str, int] = {}
-        self._clock_ms = 0  # the newest event time of an order that donated
-        self._slice = -1
-        self._ids: list[str] = []
-        self._ids_by_slice: deque[tuple[int, list[str]]] = deque()
+        self._given = GivenOrders(HORIZON_SLICES)
+        self.clock_ms = 0  # the newest event time of an order that donated
 
     def __len__(self) -> int:
         return len(self._given)
@@ -107,30 +104,15 @@ class Judge:
 
     def remember(self, donations: Sequence[Donation]) -> None:
         """An order gave these `donations`: it is known from now on, until the horizon has passed."""
-        order_id = donations[0].order_id
-        completed_at = donations[0].donated_at
-        if completed_at > self._clock_ms:
-            self._clock_ms = completed_at
-            if completed_at // self._slice_ms > self._slice:
-                self._slice = completed_at // self._slice_ms
-                self._start_slice()
-        self._given[order_id] = _digest(donations)
-        self._ids.append(order_id)
+        self.clock_ms = max(self.clock_ms, donations[0].donated_at)
+        self._given.put(donations[0].order_id, _digest(donations), self.clock_ms // self._slice_ms)
 
     def gave(self, order_id: str) -> bool:
         """True if the order is remembered as one that donated."""
-        return order_id in self._given
-
-    def _start_slice(self) -> None:
-        self._ids = []
-        self._ids_by_slice.append((self._slice, self._ids))
-        while self._slice - self._ids_by_slice[0][0] > HORIZON_SLICES:
-            _, ids = self._ids_by_slice.popleft()
-            for order_id in ids:
-                del self._given[order_id]
+        return self._given.get(order_id) is not None
 
 
 def _digest(donations: Sequence[Donation]) -> int:
     first = donations[0]
     gifts = [(each.line, each.item_id, each.project_id, each.fen) for each in donations]
-    return hash((first.buyer_id, first.merchant_id, first.donated_at, *gifts))
+    return hash((first.buyer_id, first.merchant_id, first.donated_at, *gifts)) & 0xFFFF_FFFF_FFFF_FFFF

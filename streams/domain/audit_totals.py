@@ -40,6 +40,9 @@ class Ledger:
     def projects(self) -> Iterator[str]:
         return iter(self._projects)
 
+    def clear(self) -> None:
+        self._projects.clear()
+
     def windows(self, project_id: str, calendar: AuditCalendar) -> Iterator[tuple[AuditWindow, int, int]]:
         """Each window in which the project has donations, with their fen and their number."""
         longer: dict[AuditWindow, Sum] = {}
@@ -57,7 +60,52 @@ class Ledger:
             yield window, fen, donations
 
 
-class TotalsAudit:
+class TotalsLog:
+    """What can be said of single records of one partition of `project-totals`."""
+
+    def __init__(self, topic: str, partition: int, findings: Findings, partition_of: Callable[[str], int]) -> None:
+        self._topic = topic
+        self._partition = partition
+        self._findings = findings
+        self._partition_of = partition_of
+
+    def _decode(self, record: AuditRecord) -> ProjectTotal | None:
+        try:
+            return decode_total(record.value or b"")
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            place = self._place(record.offset)
+            self._findings.add(Kind.TOTAL_UNREADABLE, place, "a project's total", error, "this is no project's total")
+            return None
+
+    def _check_place(self, record: AuditRecord, total: ProjectTotal) -> bool:
+        """True if the key is that of the value and the partition that of the project."""
+        key = TotalKey(total.project_id, total.window, total.start_ms).encode()
+        if key != record.key:
+            place = self._place(record.offset)
+            self._findings.add(Kind.TOTAL_MISPLACED, place, key, record.key, "the key isn't that of the value")
+            return False
+        partition = self._partition_of(total.project_id)
+        if partition != self._partition:
+            text = f"the totals of {total.project_id} belong in partition {partition}"
+            place = self._place(record.offset)
+            self._findings.add(Kind.TOTAL_MISPLACED, place, partition, self._partition, text)
+            return False
+        return True
+
+    def _report_fall(self, record: AuditRecord, revision: int, fen: int, total: ProjectTotal) -> None:
+        self._findings.add(
+            Kind.TOTAL_WENT_BACK,
+            self._place(record.offset),
+            f"more than revision {revision}, at least {fen} fen",
+            f"revision {total.revision}, {total.fen} fen",
+            f"the total of {record.key!r} went back",
+        )
+
+    def _place(self, offset: int) -> str:
+        return f"{self._topic}-{self._partition}@{offset}"
+
+
+class TotalsAudit(TotalsLog):
     """One partition of `project-totals`: `take` its records in order, then `finish`.
 
     `partition_of` says which partition a project's totals belong in. `retention_ms` says after how much event time a
@@ -72,12 +120,9 @@ class TotalsAudit:
         partition_of: Callable[[str], int],
         retention_ms: Mapping[WindowKind, int],
     ) -> None:
+        super().__init__(topic, partition, findings, partition_of)
         self.checked = 0
         self.released = 0
-        self._topic = topic
-        self._partition = partition
-        self._findings = findings
-        self._partition_of = partition_of
         self._retention_ms = retention_ms
         self._newest: dict[bytes, tuple[int, ProjectTotal]] = {}
         self._watermark_ms = 0
@@ -91,10 +136,8 @@ class TotalsAudit:
             if record.value is None:
                 newest.pop(key, None)
                 continue
-            try:
-                total = decode_total(record.value)
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-                self._report_unreadable(record, error)
+            total = self._decode(record)
+            if total is None:
                 continue
             before = newest.get(key)
             # A total that says the same place as the one before it under this key lies where it should, as that one.
@@ -107,7 +150,7 @@ class TotalsAudit:
                 if not self._check_place(record, total):
                     continue
             elif total.revision <= before[1].revision or total.fen < before[1].fen:
-                self._report_fall(record, before[1], total)
+                self._report_fall(record, before[1].revision, before[1].fen, total)
             watermark_ms = max(watermark_ms, total.watermark_ms)
             newest[key] = (record.offset, total)
         self._watermark_ms = watermark_ms
@@ -130,34 +173,6 @@ class TotalsAudit:
             text = "no donation lies in this window of this project"
             self._findings.add(Kind.TOTAL_UNDUE, self._place(offset), "nothing", f"{total.fen} fen", f"{key!r}: {text}")
         self._newest.clear()
-
-    def _report_unreadable(self, record: AuditRecord, error: Exception) -> None:
-        place = self._place(record.offset)
-        self._findings.add(Kind.TOTAL_UNREADABLE, place, "a project's total", error, "this is no project's total")
-
-    def _check_place(self, record: AuditRecord, total: ProjectTotal) -> bool:
-        """True if the key is that of the value and the partition that of the project."""
-        key = TotalKey(total.project_id, total.window, total.start_ms).encode()
-        if key != record.key:
-            place = self._place(record.offset)
-            self._findings.add(Kind.TOTAL_MISPLACED, place, key, record.key, "the key isn't that of the value")
-            return False
-        partition = self._partition_of(total.project_id)
-        if partition != self._partition:
-            text = f"the totals of {total.project_id} belong in partition {partition}"
-            place = self._place(record.offset)
-            self._findings.add(Kind.TOTAL_MISPLACED, place, partition, self._partition, text)
-            return False
-        return True
-
-    def _report_fall(self, record: AuditRecord, before: ProjectTotal, total: ProjectTotal) -> None:
-        self._findings.add(
-            Kind.TOTAL_WENT_BACK,
-            self._place(record.offset),
-            f"more than revision {before.revision}, at least {before.fen} fen",
-            f"revision {total.revision}, {total.fen} fen",
-            f"the total of {record.key!r} went back",
-        )
 
     def _compare(self, offset: int, total: ProjectTotal, window: AuditWindow, fen: int, donations: int) -> None:
         late_fen = total.late_fen if total.late_fen <= total.fen else f"at most {total.fen}"
@@ -195,6 +210,3 @@ class TotalsAudit:
             "nothing",
             f"{key!r} has donations and no total",
         )
-
-    def _place(self, offset: int) -> str:
-        return f"{self._topic}-{self._partition}@{offset}"

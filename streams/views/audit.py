@@ -89,10 +89,7 @@ class AuditReport:
             },
             "pending": {"orders": self.pending_orders, "project_deltas": self.pending_deltas},
             "finding_counts": self.finding_counts,
-            "findings": [
-                {"kind": f.kind.value, "place": f.place, "expected": f.expected, "found": f.found, "text": f.text}
-                for f in self.findings
-            ],
+            "findings": [finding.to_json() for finding in self.findings],
         }
 
 
@@ -148,7 +145,7 @@ class _Audit:
         cuts = self._snapshot.partitions
         self._progress.started(sum(each.cut - each.orders_start for each in cuts))
         async with AsyncExitStack() as stack:
-            readers = {need: await stack.enter_async_context(_open_log(self._settings)) for need in Need}
+            readers = {need: await stack.enter_async_context(open_log(self._settings)) for need in Need}
             for each in cuts:
                 await self._audit_partition(each, readers)
             if self._snapshot.drained:
@@ -252,7 +249,7 @@ class _Audit:
 
 
 @asynccontextmanager
-async def _open_log(settings: Settings) -> AsyncIterator[LogReader]:
+async def open_log(settings: Settings) -> AsyncIterator[LogReader]:
     """A reader that holds little: three of them are read side by side."""
     async with open_consumer(
         settings,

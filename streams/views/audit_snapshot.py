@@ -83,7 +83,7 @@ class SnapshotTaker:
     async def take(self, *, count: bool) -> Snapshot:
         """A snapshot. Where `count` is false, pending records are looked for but not counted."""
         topics = self._topics
-        partitions, totals_partitions = await self._check_topics()
+        partitions, totals_partitions = await fitting_partitions(self._reader, topics)
         promised = await self._cuts(partitions)
         written = [
             *_pairs([topics.donations, topics.rejected_orders], partitions),
@@ -112,19 +112,6 @@ class SnapshotTaker:
             await self._pending_orders(cuts, count=count),
             await self._pending_deltas(totals_partitions, ends, count=count),
         )
-
-    async def _check_topics(self) -> tuple[list[int], list[int]]:
-        """The partitions of `orders` and of `project-totals`. Raises UserError if topics are missing or don't fit."""
-        topics = self._topics
-        orders = await self._reader.partitions(topics.orders)
-        totals = await self._reader.partitions(topics.project_totals)
-        pairs = [(topics.donations, orders), (topics.rejected_orders, orders), (topics.project_deltas, totals)]
-        for topic, must in pairs:
-            found = await self._reader.partitions(topic)
-            if found != must:
-                other = topics.orders if must is orders else topics.project_totals
-                raise UserError(f"{topic!r} has {len(found)} partitions, {other!r} has {len(must)}: they must be equal")
-        return orders, totals
 
     async def _cuts(self, partitions: Sequence[int]) -> dict[int, list[int]]:
         """For each partition the offsets that say how far it has been processed."""
@@ -199,6 +186,19 @@ class SnapshotTaker:
             if found and not count:
                 break
         return found
+
+
+async def fitting_partitions(reader: LogReader, topics: Topics) -> tuple[list[int], list[int]]:
+    """The partitions of `orders` and of `project-totals`. Raises UserError if topics are missing or don't fit."""
+    orders = await reader.partitions(topics.orders)
+    totals = await reader.partitions(topics.project_totals)
+    pairs = [(topics.donations, orders), (topics.rejected_orders, orders), (topics.project_deltas, totals)]
+    for topic, must in pairs:
+        found = await reader.partitions(topic)
+        if found != must:
+            other = topics.orders if must is orders else topics.project_totals
+            raise UserError(f"{topic!r} has {len(found)} partitions, {other!r} has {len(must)}: they must be equal")
+    return orders, totals
 
 
 def open_uncommitted(settings: Settings) -> AIOKafkaConsumer:
