@@ -37,7 +37,7 @@ MAY_IMPORT = {
     # Readers of the truth: of the engine only what reads, so that looking can't change anything.
     "streams.views": (
         *("schemas", "streams.domain", "streams.views", "streams.settings", "streams.errors"),
-        *("streams.engine.reader", "streams.engine.connection"),
+        *("streams.engine.reader", "streams.engine.connection", "streams.engine.refusals"),
     ),
     "streams.cli": ("schemas", "streams"),
 }

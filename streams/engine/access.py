@@ -20,6 +20,7 @@ class AccessRole(StrEnum):
     SOURCE = "source"
     WORKER = "worker"
     READER = "reader"
+    AUDITOR = "auditor"
     REPLAYER = "replayer"
 
 
@@ -28,6 +29,7 @@ ROLE_COMMANDS = {
     AccessRole.SOURCE: "simulate, or whatever else sends orders",
     AccessRole.WORKER: "worker, with any roles",
     AccessRole.READER: "totals, audit, rejected, topics list",
+    AccessRole.AUDITOR: "audit, audit --follow",
     AccessRole.REPLAYER: "replay-rejected",
 }
 
@@ -60,7 +62,7 @@ class Right(NamedTuple):
 
 def rights(role: AccessRole, settings: Settings) -> tuple[Right, ...]:
     """The rights of a role in the deployment of `settings`: with any of them missing, it can't do its work."""
-    topic_rights = {
+    topic_rights: dict[AccessRole, list[tuple[Topic, Operation]]] = {
         AccessRole.ADMIN: [
             (topic, operation) for topic in Topic for operation in (Operation.CREATE, Operation.DESCRIBE)
         ],
@@ -77,6 +79,7 @@ def rights(role: AccessRole, settings: Settings) -> tuple[Right, ...]:
             *((topic, Operation.READ) for topic in Topic if topic is not Topic.PROJECTS),
             (Topic.PROJECTS, Operation.DESCRIBE),
         ],
+        AccessRole.AUDITOR: [(topic, Operation.READ) for topic in Topic if topic is not Topic.PROJECTS],
         AccessRole.REPLAYER: [
             *_both(Topic.ORDERS),
             (Topic.DONATIONS, Operation.READ),
@@ -94,7 +97,7 @@ def _both(topic: Topic) -> tuple[tuple[Topic, Operation], ...]:
 def _group_rights(role: AccessRole, settings: Settings) -> Iterator[Right]:
     if role is AccessRole.WORKER:
         yield Right(Resource.GROUP, settings.app_id, Operation.READ)
-    elif role in {AccessRole.READER, AccessRole.REPLAYER}:  # how far the workers have come
+    elif role in {AccessRole.READER, AccessRole.AUDITOR, AccessRole.REPLAYER}:  # how far the workers have come
         yield Right(Resource.GROUP, settings.app_id, Operation.DESCRIBE)
 
 

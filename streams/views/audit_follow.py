@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
+from types import TracebackType
 from typing import Any, Self
 
 import structlog
@@ -28,6 +29,7 @@ from streams.domain.audit_totals import Ledger
 from streams.domain.audit_windows import AuditCalendar
 from streams.engine.connection import group_offsets, open_admin, open_consumer, start_client
 from streams.engine.reader import FETCH_MAX_WAIT_MS, LogReader
+from streams.engine.refusals import DENIALS
 from streams.errors import BrokerUnavailableError
 from streams.settings import Settings
 from streams.views.audit import open_log
@@ -98,8 +100,10 @@ class Follower:
             self._stack = stack.pop_all()
         return self
 
-    async def __aexit__(self, *_error: object) -> None:
-        await self._stack.aclose()
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.__aexit__(kind, error, trace)  # a right that the broker denies becomes a line for a person
 
     async def _open(self, stack: AsyncExitStack) -> None:
         settings = self._settings
@@ -146,11 +150,13 @@ class Follower:
     # Rounds
 
     async def run(self) -> None:
-        """Follow until cancelled. Raises UserError for what waiting can't mend; an outage is waited for."""
+        """Follow until cancelled, through outages. Raises UserError for what waiting can't mend."""
         away = False
         while True:
             try:
                 more = await self.round()
+            except DENIALS:
+                raise
             except (KafkaError, OSError, BrokerUnavailableError) as error:
                 if not away:
                     logger.warning("the broker doesn't answer: the audit waits for it", error=repr(error))

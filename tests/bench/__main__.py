@@ -27,6 +27,7 @@ from streams.errors import ExitStatus, UserError
 from streams.logs import configure_logs
 from streams.settings import Settings, load_settings
 from tests.bench import (
+    job_audit,
     job_dedupe,
     job_everycent,
     job_latency,
@@ -54,6 +55,7 @@ class Job(StrEnum):
     RESTORE = "restore"
     DEDUPE = "dedupe"
     PEERS = "peers"
+    AUDIT = "audit"
 
 
 RUN: dict[Job, Callable[[Options], Coroutine[Any, Any, dict[str, Any]]]] = {
@@ -64,6 +66,7 @@ RUN: dict[Job, Callable[[Options], Coroutine[Any, Any, dict[str, Any]]]] = {
     Job.RESTORE: job_restore.run,
     Job.DEDUPE: job_dedupe.run,
     Job.PEERS: job_peers.run,
+    Job.AUDIT: job_audit.run,
 }
 
 

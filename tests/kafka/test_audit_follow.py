@@ -3,8 +3,8 @@
 import asyncio
 import json
 import signal
+import socket
 import subprocess
-import sys
 import urllib.request
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
@@ -13,20 +13,18 @@ from contextlib import asynccontextmanager, suppress
 import msgspec
 import pytest
 from aiokafka import TopicPartition
+from prometheus_client.parser import text_string_to_metric_families
 
-from schemas.rejection import Reason
 from streams.domain.audit_findings import Finding
 from streams.domain.load import LoadPlan
-from streams.engine.connection import open_admin
-from streams.engine.reader import open_reader
 from streams.errors import UserError
 from streams.settings import Settings
 from streams.simulation import run_simulation
 from streams.views.audit_follow import Follower
-from tests.domain.audit_world import HOUR_MS, NOON_MS, Line, Rec, World
-from tests.kafka.audit_topics import Plan, add_totals, publish, send, send_orders, send_outcome, writer
+from tests.domain.audit_world import HOUR_MS, NOON_MS, Line, World
+from tests.kafka.audit_topics import Plan, publish, send, writer
 from tests.kafka.test_audit import FAULTS, small_plan
-from tests.kafka.workers import audited, drawn_seed, environment, load, running_workers
+from tests.kafka.workers import audited, drawn_seed, load, running_workers, wait_until
 
 FOUND_WITHIN_S = 30.0  # on a busy machine; by itself it takes one to three seconds
 DRAINED_WITHIN_S = 120.0
@@ -45,7 +43,7 @@ class Following:
 
     async def wait_for(self, condition: Callable[[], bool], within_s: float) -> None:
         async with asyncio.timeout(within_s):
-            while not condition():
+            while not condition():  # noqa: ASYNC110 - the follower has no event to wait for, as nobody else would
                 await asyncio.sleep(0.05)
 
     async def wait_checked(self, within_s: float = FOUND_WITHIN_S) -> None:
@@ -124,3 +122,181 @@ async def test_a_running_load_with_killed_and_frozen_workers_raises_no_alarm(top
         report.counts.fen,
     )
     assert counts.repeats == report.counts.repeats > 0
+
+
+async def test_orders_that_come_late_for_windows_released_and_kept_raise_no_alarm(topics):
+    settings = topics.model_copy(update={"minute_retention_hours": 1, "hour_retention_hours": 1})
+    day_ms = 24 * HOUR_MS
+    start_ms = LoadPlan(1).start_ms
+    with running_workers(settings) as workers:
+        workers.start()
+        async with following(settings) as audit:
+            for seed, later_ms in enumerate(
+                (0, 2 * HOUR_MS, 5 * HOUR_MS, HOUR_MS, 20 * day_ms, -400 * day_ms, 19 * day_ms)
+            ):
+                await load(settings, 2_000, seed, start_ms=start_ms + later_ms, repeats_share=0.02)
+                await audited(settings, workers)
+            await audit.wait_checked(DRAINED_WITHIN_S)
+            held = audit.follower.standing.windows_held
+            checked = audit.follower.standing.totals_checked
+    assert audit.found == []
+    assert held < checked / 2, "windows that are long past are let go"
+
+
+# --- faults planted behind the back of an audit that has seen everything
+
+
+async def _double_donation(settings: Settings, plan: Plan) -> None:
+    async with writer(settings) as producer, producer.transaction():
+        await send(producer, settings.topics.donations, 0, plan.worlds[0].donations[-1:], timed=True)
+
+
+async def _drop_donation(settings: Settings, plan: Plan) -> None:
+    world = World(0, orders=plan.worlds[0].orders[-1:])
+    world.accept("new", Line("P1", 2), at_ms=NOON_MS)
+    async with writer(settings) as producer, producer.transaction():
+        await send(producer, settings.topics.orders, 0, world.orders[-1:], timed=False)
+        # All that comes is the offset, and it takes a transaction's end on `orders` into account, as a worker's would.
+        offsets = {TopicPartition(settings.topics.orders, 0): world.orders[-1].offset + 1}
+        await producer.send_offsets_to_transaction(offsets, settings.app_id)
+
+
+async def _donate_for_nothing(settings: Settings, plan: Plan) -> None:
+    world = plan.worlds[0]
+    world.donate("never-sent", 0, Line("P1", 2), NOON_MS, 2)
+    async with writer(settings) as producer, producer.transaction():
+        await send(producer, settings.topics.donations, 0, world.donations[-1:], timed=True)
+
+
+async def _refuse_for_nothing(settings: Settings, plan: Plan) -> None:
+    async with writer(settings) as producer, producer.transaction():
+        await send(producer, settings.topics.rejected_orders, 0, plan.worlds[0].rejected[:1], timed=False)
+
+
+async def _change_total(settings: Settings, plan: Plan, by_fen: int) -> None:
+    partition, records = next((partition, records) for partition, records in plan.totals.items() if records)
+    total = msgspec.json.decode(records[0].value or b"")
+    wrong = msgspec.json.encode(total | {"fen": total["fen"] + by_fen, "revision": total["revision"] + 1})
+    async with writer(settings) as producer, producer.transaction():
+        record = records[0]._replace(value=wrong)
+        await send(producer, settings.topics.project_totals, partition, [record], timed=True)
+
+
+async def _raise_total(settings: Settings, plan: Plan) -> None:
+    await _change_total(settings, plan, 1)
+
+
+async def _lower_total(settings: Settings, plan: Plan) -> None:
+    await _change_total(settings, plan, -1)
+
+
+async def _release_all_time(settings: Settings, plan: Plan) -> None:
+    partition, record = next(
+        (partition, record)
+        for partition, records in plan.totals.items()
+        for record in records
+        if b"|all|" in (record.key or b"")
+    )
+    async with writer(settings) as producer, producer.transaction():
+        await send(producer, settings.topics.project_totals, partition, [record._replace(value=None)], timed=True)
+
+
+PLANTED = {
+    "a donation doubled": (_double_donation, "donation-doubled"),
+    "an order processed, and no donation": (_drop_donation, "donation-missing"),
+    "a donation of an order that gives none": (_donate_for_nothing, "donation-undue"),
+    "a refused order twice": (_refuse_for_nothing, "rejection-undue"),
+    "a total one fen too great": (_raise_total, "total-wrong"),
+    "a total one fen too small": (_lower_total, "total-went-back"),
+    "a total that vanishes": (_release_all_time, "total-missing"),
+}
+
+
+@pytest.mark.parametrize("fault", PLANTED)
+async def test_a_fault_planted_while_it_follows_is_found(utc, fault):
+    plant, kind = PLANTED[fault]
+    plan = small_plan()
+    await publish(utc, plan)
+    async with following(utc) as audit:
+        await audit.wait_checked()
+        assert audit.found == []
+        await plant(utc, plan)
+        await audit.wait_for(lambda: kind in audit.kinds, FOUND_WITHIN_S)
+        await audit.wait_checked()  # totals that don't have what it gave, or took, are found as well
+        number = len(audit.found)
+        await audit.wait_checked()
+    assert len(audit.found) == number, "a fault that stays is told once"
+
+
+# --- as a process
+
+
+def metrics(port: int) -> dict[tuple[str, ...], float]:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        text = answer.read().decode()
+    return {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+async def test_as_a_process_it_tells_by_log_metrics_and_exit_status(utc):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    settings = utc.model_copy(update={"metrics_port": port})
+    plan = small_plan()
+    await publish(utc, plan)
+    follow = ("-m", "streams.cli", "audit", "--follow", "--json")
+    with running_workers(settings) as processes:
+        first = processes.start(command=follow)
+        await asyncio.to_thread(first.wait_for, "audit starts")
+        await asyncio.to_thread(wait_until, lambda: _checked_orders(utc, port) == 18, FOUND_WITHIN_S, first.text)
+        found = metrics(port)
+        assert found["everycent_audit_conserved",] == 1
+        assert found["everycent_audit_findings_total", "donation-doubled"] == 0
+        assert await asyncio.to_thread(first.stop) == 0, first.text()
+        status = json.loads(next(line for line in first.text().splitlines() if line.startswith("{")))["status"]
+        assert (status["conserved"], status["counts"]["fen"]) == (True, 228)
+
+        second = processes.start(command=follow)
+        await _double_donation(utc, plan)
+        await asyncio.to_thread(second.wait_for, "NOT CONSERVED")
+        await asyncio.to_thread(
+            wait_until, lambda: metrics(port)["everycent_audit_conserved",] == 0, FOUND_WITHIN_S, second.text
+        )
+        assert metrics(port)["everycent_audit_findings_total", "donation-doubled"] == 1
+        assert await asyncio.to_thread(second.stop) == 1
+        told = [json.loads(line) for line in second.text().splitlines() if line.startswith("{")]
+        finding = next(each["finding"] for each in told if "finding" in each)
+        assert finding["place"].startswith(f"{utc.topics.donations}-0@")
+
+
+def _checked_orders(settings: Settings, port: int) -> float:
+    found = metrics(port).items()
+    return sum(
+        value for name, value in found if name[0] == "everycent_audit_checked_offset" and settings.topics.orders in name
+    )
+
+
+async def test_topics_that_are_missing_end_it_in_one_line(settings):
+    with pytest.raises(UserError, match="doesn't exist"):
+        async with following(settings):
+            pass
+
+
+async def test_it_waits_for_a_broker_that_dies_and_goes_on_where_it_was(deployment, own_broker):
+    with running_workers(deployment) as workers:
+        async with following(deployment) as audit:
+            workers.start()
+            await load(deployment, 3_000, 1)
+            await audited(deployment, workers)
+            await audit.wait_checked(DRAINED_WITHIN_S)
+            await asyncio.to_thread(own_broker.kill)
+            await asyncio.sleep(3)
+            await asyncio.to_thread(own_broker.start)
+            await load(deployment, 3_000, 2)
+            await audited(deployment, workers)
+            await audit.wait_checked(DRAINED_WITHIN_S)
+    assert audit.found == []
+    assert audit.follower.standing.counts.accepted == 6_000

@@ -20,6 +20,7 @@ from streams.errors import AccessError
 from streams.replay import replay_mended, replay_rejected
 from streams.settings import Settings, child_environment
 from streams.views.audit import run_audit
+from streams.views.audit_follow import Follower
 from streams.views.rejected import read_rejected
 from streams.views.totals import read_totals
 from tests.kafka.security.deployment import SPARE_USERS, as_user, changed, grant, grant_role, of_its_own, run, said
@@ -130,6 +131,11 @@ async def work_as_replayer(settings: Settings) -> None:
         await replay_mended(settings, Path(mended.name))
 
 
+async def work_as_auditor(settings: Settings) -> None:
+    async with asyncio.timeout(WORKER_TIMEOUT_S), Follower(settings, print) as follower:
+        await follower.run()
+
+
 async def work_as_source(settings: Settings) -> None:
     await load(settings, orders=10, seed=2)
 
@@ -142,6 +148,7 @@ async def work_as_admin(settings: Settings) -> None:
     ("role", "work"),
     [
         (AccessRole.READER, work_as_reader),
+        (AccessRole.AUDITOR, work_as_auditor),
         (AccessRole.REPLAYER, work_as_replayer),
         (AccessRole.SOURCE, work_as_source),
         (AccessRole.ADMIN, work_as_admin),
@@ -165,6 +172,7 @@ async def test_each_role_writes_where_it_must_and_nowhere_else(guarded, deployme
         AccessRole.SOURCE: {Topic.ORDERS},
         AccessRole.WORKER: {Topic.DONATIONS, Topic.PROJECT_DELTAS, Topic.PROJECT_TOTALS, Topic.REJECTED_ORDERS},
         AccessRole.READER: set(),
+        AccessRole.AUDITOR: set(),
         AccessRole.REPLAYER: {Topic.ORDERS},
     }
     for role, topics in may_write.items():

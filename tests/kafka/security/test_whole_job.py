@@ -30,12 +30,13 @@ def done(settings: Settings, *command: str) -> list[dict[str, object]]:
 
 def whole_job(settings_of: Callable[[AccessRole], Settings], folder: Path, *load: str) -> str:
     """All of it, each part as the one whose work it is; the worker's log."""
-    admin, source, worker, reader, replayer = map(settings_of, AccessRole)
+    admin, source, worker, reader, auditor, replayer = map(settings_of, AccessRole)
     mended = folder / "mended.jsonl"
     mended.write_text(MENDED)
     assert all(topic["created"] for topic in done(admin, "topics", "create"))
-    with running_workers(worker) as workers:
+    with running_workers(worker) as workers, running_workers(auditor) as audits:
         process = workers.start()
+        audit = audits.start(command=("-m", "streams.cli", "audit", "--follow"))
         (sent,) = done(source, "simulate", "--orders", str(ORDERS), "--seed", "11", "--malformed", "0.02", *load)
         (replayed,) = done(replayer, "replay-rejected", "--file", str(mended))
         assert replayed["replayed"] == 1
@@ -47,6 +48,7 @@ def whole_job(settings_of: Callable[[AccessRole], Settings], folder: Path, *load
         totals = done(reader, "totals", "--window", "all")
         assert sum(total["fen"] for total in totals) == verdict["counts"]["fen"]
         assert process.stop() == 0, process.text()
+        assert audit.stop() == 0, audit.text()
         return process.text()
 
 
