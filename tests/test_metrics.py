@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from structlog.testing import capture_logs
 
 from streams import __version__
-from streams.metrics import PartitionStanding, WorkerCollector, serving_metrics
+from streams.metrics import AuditCollector, AuditStanding, PartitionStanding, WorkerCollector, serving_metrics
 
 HERE = "127.0.0.1"
 
@@ -125,3 +125,21 @@ def test_port_0_serves_nothing():
     with capture_logs() as logs, serving_metrics(0, FakeRuntime().standings, HERE):
         assert threading.active_count() == before
     assert logs == []
+
+
+def test_the_following_audit_shows_its_verdict_its_findings_of_each_kind_and_how_far_it_is():
+    standing = AuditStanding({"donation-missing": 0, "total-wrong": 0}, {("orders", 3): 120}, 1.5)
+    registry = CollectorRegistry()
+    registry.register(AuditCollector(lambda: standing))
+
+    def value(name, **labels):
+        return registry.get_sample_value(name, labels)
+
+    assert value("everycent_audit_conserved") == 1
+    assert value("everycent_audit_findings_total", kind="total-wrong") == 0
+    assert value("everycent_audit_checked_offset", topic="orders", partition="3") == 120
+    assert value("everycent_audit_lag_seconds") == 1.5
+    assert value("everycent_build_info", version=__version__) == 1
+    standing = AuditStanding({"donation-missing": 0, "total-wrong": 2}, {}, 1.5)
+    assert value("everycent_audit_conserved") == 0
+    assert value("everycent_audit_findings_total", kind="total-wrong") == 2
