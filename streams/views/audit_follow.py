@@ -40,6 +40,7 @@ logger = structlog.get_logger(__name__)
 
 ROUND_S = 0.3  # a round of nothing new takes five requests
 OUTAGE_PAUSE_S = 1.0
+WINDOWS_MAX = 2_000_000  # held at once, some 450 bytes each: where totals stand still, the audit waits for them
 PROJECTS_CACHED_MAX = 1_000_000  # projects whose partition is remembered; tens of thousands exist
 
 
@@ -179,7 +180,7 @@ class Follower:
         more = False
         try:
             for place in self._orders:
-                if place.is_ripe(measure):
+                if place.is_ripe(measure) and not self._is_full():
                     more = await place.go_on(self._readers) or more
                     self._count()
                     self._tell()
@@ -201,6 +202,11 @@ class Follower:
         stable = await self._committed.end_offsets(self._written)
         orders = await self._committed.end_offsets(self._incoming)
         return Measure(at_s, committed, written, {**stable, **orders})
+
+    def _is_full(self) -> bool:
+        """True if there is no room for more windows and none can come before the totals get on."""
+        held = sum(len(total.running) for total in self._totals)
+        return held > WINDOWS_MAX and any(total.awaits_sums for total in self._totals)
 
     def _count(self) -> None:
         for project_id in self._ledger.projects():

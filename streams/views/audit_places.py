@@ -190,6 +190,11 @@ class TotalsPlace:
         self._look_at = (0.0, 0)  # when it began, and how far the totals had been read
         self._targets: LookTargets | None = None
 
+    @property
+    def awaits_sums(self) -> bool:
+        """True while the look waits for partial sums to be worked in."""
+        return self._targets is not None and self._done < self._targets.deltas_end
+
     def promise(self, measure: Measure, donations: list[TopicPartition]) -> None:
         """Take the measure for what is next."""
         if self._promise is None:

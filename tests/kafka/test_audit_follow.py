@@ -20,6 +20,8 @@ from streams.domain.load import LoadPlan
 from streams.errors import UserError
 from streams.settings import Settings
 from streams.simulation import run_simulation
+from streams.views import audit_follow
+from streams.views.audit import run_audit
 from streams.views.audit_follow import Follower
 from tests.domain.audit_world import HOUR_MS, NOON_MS, Line, World
 from tests.kafka.audit_topics import Plan, publish, send, writer
@@ -141,6 +143,26 @@ async def test_orders_that_come_late_for_windows_released_and_kept_raise_no_alar
             checked = audit.follower.standing.totals_checked
     assert audit.found == []
     assert held < checked / 2, "windows that are long past are let go"
+
+
+async def test_totals_that_stand_still_hold_the_audit_back_and_it_goes_on_with_them(topics, monkeypatch):
+    monkeypatch.setattr(audit_follow, "WINDOWS_MAX", 10)
+    with running_workers(topics) as workers:
+        workers.start("--roles", "split")
+        async with following(topics) as audit:
+            await load(topics, 2_000, 1)
+            await audit.wait_for(lambda: audit.follower.standing.windows_held > 10, DRAINED_WITHIN_S)
+            await load(topics, 2_000, 2)
+            async with asyncio.timeout(DRAINED_WITHIN_S):
+                while (await run_audit(topics)).pending_orders:  # noqa: ASYNC110 - nobody tells when it is so
+                    await asyncio.sleep(0.1)
+            await asyncio.sleep(3)
+            assert audit.follower.standing.counts.orders < 4_000
+            workers.start("--roles", "totals")
+            await audit.wait_for(lambda: audit.follower.standing.counts.orders == 4_000, DRAINED_WITHIN_S)
+            await audited(topics, workers)
+            await audit.wait_checked(DRAINED_WITHIN_S)
+    assert audit.found == []
 
 
 # --- faults planted behind the back of an audit that has seen everything
