@@ -40,7 +40,7 @@ logger = structlog.get_logger(__name__)
 
 ROUND_S = 0.3  # a round of nothing new takes five requests
 OUTAGE_PAUSE_S = 1.0
-WINDOWS_MAX = 2_000_000  # held at once, some 450 bytes each: where totals stand still, the audit waits for them
+WINDOWS_MAX = 2_000_000  # held at once, some 420 bytes each: where totals stand still, the audit waits for them
 PROJECTS_CACHED_MAX = 1_000_000  # projects whose partition is remembered; tens of thousands exist
 
 
