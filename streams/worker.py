@@ -24,6 +24,7 @@ from streams.engine import limits
 from streams.engine.app import create_faust_app
 from streams.engine.commit import OnStep, ignore_step
 from streams.engine.compatibility import check_versions
+from streams.engine.memory import keep_tidy
 from streams.engine.refusals import explain
 from streams.engine.runtime import Runtime
 from streams.engine.topic_admin import check_topics
@@ -155,7 +156,8 @@ async def _wait_for_first(*awaitables: Awaitable[object]) -> None:
 
 @contextmanager
 def supervised(settings: Settings, runtime: Runtime, metrics_address: str) -> Iterator[Watchdog]:
-    """What stands beside a worker's tasks, whoever runs them: metrics, a watchdog, garbage collection that fits."""
+    """What stands beside a worker's tasks, whoever runs them: metrics, a watchdog, memory that is tidied up."""
+    keep_tidy()
     tune_garbage_collection(settings)
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(_report_loop_error)

@@ -46,6 +46,34 @@ print(before - resident_mb())
 """
 
 
+LARGE = """
+import ctypes
+from streams.engine.memory import LARGE_BYTES, keep_tidy
+
+class Info(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_size_t) for name in
+                "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost".split()]
+
+libc = ctypes.CDLL(None)
+libc.mallinfo2.restype, libc.malloc.restype, libc.free.argtypes = Info, ctypes.c_void_p, [ctypes.c_void_p]
+if TIDY:
+    keep_tidy()
+for _ in range(3):  # glibc raises its threshold when a mapping is freed
+    libc.free(libc.malloc(4 * LARGE_BYTES))
+before = libc.mallinfo2().hblks
+libc.malloc(2 * LARGE_BYTES)
+print(libc.mallinfo2().hblks - before)
+"""
+
+
+@pytest.mark.skipif(memory._SET is None, reason="this C library has no mallopt")
+@pytest.mark.parametrize(("tidy", "mappings"), [(True, "1"), (False, "0")])
+def test_large_blocks_stay_mappings_of_their_own_for_as_long_as_a_worker_lives(tidy: bool, mappings: str) -> None:
+    program = f"TIDY = {tidy}\n{LARGE}"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == mappings
+
+
 @pytest.mark.skipif(memory._TRIM is None, reason="this C library has no malloc_trim")
 def test_memory_that_is_free_between_what_stays_goes_back_to_the_system() -> None:
     done = subprocess.run([sys.executable, "-c", FREED], capture_output=True, text=True, check=True)
@@ -54,6 +82,8 @@ def test_memory_that_is_free_between_what_stays_goes_back_to_the_system() -> Non
 
 def test_where_the_c_library_cannot_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "_TRIM", None)
+    monkeypatch.setattr(memory, "_SET", None)
+    memory.keep_tidy()
     memory.give_back()
 
 
