@@ -24,7 +24,7 @@ const TRANSACTIONAL: i16 = 0x10;
 const CONTROL: i16 = 0x20;
 const ABORT_MARKER: [u8; 4] = [0, 0, 0, 0]; // version 0, type 0
 const INFLATE_STEP: usize = 256 * 1024;
-const SCRATCH_KEPT_MAX: usize = 8 * 1024 * 1024; // what one giant batch took is given back
+const SCRATCH_KEPT_MAX: usize = 1024 * 1024; // a batch is mostly less; what giant ones took is given back
 
 /// A record, borrowed from the batch that holds it. `timestamp` is the broker's where the topic says so.
 pub struct Record<'a> {

@@ -94,11 +94,12 @@ impl Writer {
         Ok(())
     }
 
-    /// All batches so far; the writer is empty again.
+    /// All batches so far; the writer is empty again, and holds no memory: a partition has many, mostly with little to do.
     pub fn take(&mut self, packer: &mut Packer) -> Result<Vec<Finished>, Fault> {
         if self.records > 0 {
             self.seal(packer)?;
         }
+        self.body = Vec::new();
         Ok(std::mem::take(&mut self.finished))
     }
 
