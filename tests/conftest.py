@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from streams.engine.embedded_broker import EmbeddedBroker
@@ -13,6 +14,10 @@ from streams.engine.topic_admin import create_topics
 from streams.settings import Settings
 
 KAFKA_FOLDER = Path(__file__).parent / "kafka"
+
+# No example has a time limit: what a busy machine takes says nothing of what is right.
+hypothesis.settings.register_profile("everycent", deadline=None)
+hypothesis.settings.load_profile("everycent")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
