@@ -15,7 +15,7 @@ STAMP := $(VENV)/installed
 NATIVE := $(wildcard streams/native/Cargo.* streams/native/src/*.rs)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench simulation fuzz soak schemas manifests clean
+.PHONY: help demo test check bench simulation fuzz soak schemas manifests generated clean
 
 help:  ## show this
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1#\2/p' Makefile | awk -F'#' '{printf "%-17s %s\n", $$1, $$2}'
@@ -26,13 +26,14 @@ demo: $(STAMP)  ## orders, donations, totals and the audit on a real Kafka, on t
 test: $(STAMP)  ## every test, also those on the real broker
 	@$(BIN)/python -m pytest --durations=10 --numprocesses=$(JOBS) --dist=worksteal $(ARGS)
 
-check: $(STAMP)  ## lint, format, types, published schemas, deployment files, direction of imports
+check: $(STAMP)  ## lint, format, types, what is generated, deployment files, direction of imports
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@cargo --version >/dev/null 2>&1 || { echo "make: no cargo here, so the extension isn't checked"; exit 0; }; \
 	  cd streams/native && cargo fmt --check && cargo clippy --quiet --all-targets -- -D warnings && cargo test --quiet
 	@$(BIN)/python -m schemas.documents --check
+	@$(BIN)/python -m streams.monitoring --check
 	@$(BIN)/python -m pytest -q tests/test_structure.py tests/deploy
 
 bench: $(STAMP)  ## throughput, CPU and memory of a worker, beside other engines
@@ -52,6 +53,9 @@ schemas: $(STAMP)  ## write schemas/published anew from the code
 
 manifests: $(STAMP)  ## write the generated Kubernetes manifests anew from the code
 	@$(BIN)/python deploy/kubernetes/strimzi/generate.py
+
+generated: $(STAMP)  ## write docs/metrics.md and the dashboard anew from the code
+	@$(BIN)/python -m streams.monitoring
 
 clean:  ## remove what these commands made, the environment included
 	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info build

@@ -4,10 +4,14 @@ A record with a key (the project's id) is a `ProjectDelta`. A record without one
 deltas of its commit on every partition that got some, so a donation is judged late by what was known before it came.
 """
 
+from typing import Annotated
+
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from schemas.fields import Count, Fen, TimeMs
+
+_OLDEST_ORDER = "When the oldest order behind the sums that stand before this was appended: for metrics alone."
 
 
 class MinuteSum(Struct, frozen=True, gc=False, array_like=True):
@@ -30,6 +34,7 @@ class SourceWatermark(Struct, frozen=True, gc=False):
     source: Count
     watermark_ms: TimeMs
     idle: bool = False
+    oldest_order_ms: Annotated[TimeMs, Meta(description=_OLDEST_ORDER)] | UnsetType = UNSET
 
 
 _encoder = msgspec.json.Encoder()

@@ -8,10 +8,13 @@ import signal
 
 import orjson
 import structlog
+from prometheus_client import CollectorRegistry
 
 from streams.domain.audit_findings import Finding, Kind
 from streams.errors import ExitStatus
-from streams.metrics import ALL_INTERFACES, AuditCollector, AuditStanding, serving
+from streams.metrics import register
+from streams.metrics_audit import AuditCollector, AuditStanding
+from streams.metrics_server import ALL_INTERFACES, Probes, serving
 from streams.settings import Settings
 from streams.views.audit_follow import Follower
 from streams.views.money import format_yuan
@@ -58,7 +61,9 @@ async def _follow(settings: Settings, teller: "_Teller", status_every_s: float, 
 
         telling = asyncio.ensure_future(_tell_status(follower, teller, status_every_s))
         try:
-            with serving(settings.metrics_port, AuditCollector(standing), metrics_address):
+            registry = register(CollectorRegistry(), AuditCollector(standing))
+            probes = Probes(health=list, readiness=list)  # that it answers is all: how far it is, its metrics say
+            with serving(settings.metrics_port, registry, probes, metrics_address):
                 await follower.run()
         finally:
             telling.cancel()

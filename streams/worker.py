@@ -32,7 +32,7 @@ from streams.engine.tracing import open_tracer
 from streams.engine.watchdog import Watchdog
 from streams.errors import ExitStatus, UserError
 from streams.logs import configure_logs
-from streams.metrics import ALL_INTERFACES, serving_metrics
+from streams.metrics_server import ALL_INTERFACES, Probes, serving
 from streams.native import is_used
 from streams.settings import Settings, load_settings
 
@@ -165,7 +165,10 @@ def supervised(settings: Settings, runtime: Runtime, metrics_address: str) -> It
     watchdog.start(loop)
     watching_ends = loop.create_task(runtime.watch_ends(), name="ends")
     try:
-        with serving_metrics(settings.metrics_port, runtime.standings, metrics_address):
+        unhealthy_after_s = settings.stall_timeout_s // limits.HEALTH_STALL_PART
+        probes = Probes(health=lambda: watchdog.stalls(unhealthy_after_s), readiness=runtime.not_ready)
+        runtime.metrics.serve_also(runtime.standings)
+        with serving(settings.metrics_port, runtime.metrics.registry, probes, metrics_address):
             yield watchdog
     finally:
         watching_ends.cancel()

@@ -1,30 +1,36 @@
-import socket
-import threading
-import urllib.error
-import urllib.request
+"""The metrics themselves: what a scrape says of a worker's counts and partitions."""
+
+import time
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
-from structlog.testing import capture_logs
 
-from streams import __version__
-from streams.metrics import AuditCollector, AuditStanding, PartitionStanding, WorkerCollector, serving_metrics
+from streams import __version__, metrics
+from streams.metrics import (
+    COMMIT_RECORDS,
+    DEDUPE_IDS,
+    DONATIONS,
+    METRICS,
+    ORDERS,
+    REBALANCES,
+    TABLE_ENTRIES,
+    WATERMARK_DELAY_SECONDS,
+    WORKER_METRICS,
+    Kind,
+    Metric,
+    PartitionStanding,
+    WorkerMetrics,
+)
+from streams.metrics_audit import AuditCollector, AuditStanding
 
-HERE = "127.0.0.1"
-
-
-class FakeRuntime:
-    def __init__(self, *standings):
-        self.now = list(standings)
-
-    def standings(self):
-        return self.now
+BASE_UNITS = {"seconds", "fen", "orders", "donations", "records", "offsets", "offset", "ids", "totals", "none"}
+EVENTS = {"restores", "fences", "assignments", "findings"}
 
 
 def read(text):
     """Every sample as {(name, label values...): value}, the labels in our order: the text has them sorted."""
-    order = ("version", "topic", "partition")
+    order = ("version", "topic", "partition", "outcome", "reason", "stage", "window", "le")
     return {
         (sample.name, *(sample.labels[name] for name in order if name in sample.labels)): sample.value
         for family in text_string_to_metric_families(text)
@@ -32,99 +38,118 @@ def read(text):
     }
 
 
-def collected(runtime):
-    registry = CollectorRegistry()
-    registry.register(WorkerCollector(runtime.standings))
-    return read(generate_latest(registry).decode())
+def collected(*standings, worker=None):
+    """What a scrape would read, without what the library knows of process and Python."""
+    worker = worker or WorkerMetrics()
+    worker.serve_also(lambda: list(standings))
+    samples = read(generate_latest(worker.registry).decode())
+    return {key: value for key, value in samples.items() if key[0].startswith("everycent_")}
 
 
-def scraped(port):
-    with urllib.request.urlopen(f"http://{HERE}:{port}/metrics", timeout=5) as answer:
-        return read(answer.read().decode())
-
-
-@pytest.fixture
-def port():
-    with socket.socket() as probe:
-        probe.bind((HERE, 0))
-        return probe.getsockname()[1]
+def partitions(samples):
+    return {key: value for key, value in samples.items() if key[0].startswith("everycent_partition_")}
 
 
 def test_a_partition_shows_what_is_known_of_it_and_nothing_else():
-    runtime = FakeRuntime(
-        PartitionStanding("orders", 0, is_ready=True, position=120, lag=20),
+    samples = collected(
+        PartitionStanding("orders", 0, is_ready=True, position=120, lag=20, lag_s=1.5),
         PartitionStanding("orders", 1, is_ready=True, position=7),
         PartitionStanding("deltas", 0, is_ready=False),
     )
-    assert collected(runtime) == {
-        ("everycent_build_info", __version__): 1,
+    assert partitions(samples) == {
         ("everycent_partition_ready", "orders", "0"): 1,
         ("everycent_partition_ready", "orders", "1"): 1,
         ("everycent_partition_ready", "deltas", "0"): 0,
         ("everycent_partition_position", "orders", "0"): 120,
         ("everycent_partition_position", "orders", "1"): 7,
         ("everycent_partition_lag", "orders", "0"): 20,
+        ("everycent_partition_lag_seconds", "orders", "0"): 1.5,
     }
+    assert samples["everycent_build_info", __version__] == 1
 
 
 def test_a_lag_of_nothing_is_shown():
-    runtime = FakeRuntime(PartitionStanding("orders", 0, is_ready=True, position=0, lag=0))
-    assert collected(runtime)["everycent_partition_lag", "orders", "0"] == 0
-    assert collected(runtime)["everycent_partition_position", "orders", "0"] == 0
+    samples = collected(PartitionStanding("orders", 0, is_ready=True, position=0, lag=0, lag_s=0.0))
+    assert samples["everycent_partition_lag", "orders", "0"] == 0
+    assert samples["everycent_partition_lag_seconds", "orders", "0"] == 0
+    assert samples["everycent_partition_position", "orders", "0"] == 0
 
 
-def test_a_scrape_sees_the_partitions_of_that_moment(port):
-    runtime = FakeRuntime(PartitionStanding("orders", 0, is_ready=False))
-    with serving_metrics(port, runtime.standings, HERE):
-        assert scraped(port)["everycent_partition_ready", "orders", "0"] == 0
-        runtime.now = [PartitionStanding("orders", 3, is_ready=True)]
-        seen = scraped(port)
-    assert seen["everycent_partition_ready", "orders", "3"] == 1
-    assert ("everycent_partition_ready", "orders", "0") not in seen
+def test_what_partitions_hold_is_summed_over_the_worker():
+    samples = collected(
+        PartitionStanding("orders", 0, True, levels={(DEDUPE_IDS,): 30}),
+        PartitionStanding("orders", 1, True, levels={(DEDUPE_IDS,): 4}),
+        PartitionStanding("deltas", 0, True, levels={(TABLE_ENTRIES, "day"): 5, (TABLE_ENTRIES, "all"): 2}),
+        PartitionStanding("deltas", 1, True, levels={(TABLE_ENTRIES, "day"): 6}),
+    )
+    assert samples["everycent_dedupe_ids",] == 34
+    assert samples["everycent_table_entries", "day"] == 11
+    assert samples["everycent_table_entries", "all"] == 2
 
 
-def test_the_port_is_free_again_at_the_end(port):
-    for _ in range(2):  # the second one finds port and registry as the first one did
-        with capture_logs() as logs, serving_metrics(port, FakeRuntime().standings, HERE):
-            assert ("everycent_build_info", __version__) in scraped(port)
-        assert logs == []
-    with pytest.raises(urllib.error.URLError):
-        scraped(port)
+def test_the_watermark_that_is_farthest_behind_counts():
+    now_ms = int(time.time() * 1_000)
+    samples = collected(
+        PartitionStanding("deltas", 0, True, levels={(WATERMARK_DELAY_SECONDS,): now_ms - 60_000}),
+        PartitionStanding("deltas", 1, True, levels={(WATERMARK_DELAY_SECONDS,): now_ms - 600_000}),
+    )
+    assert 600 <= samples["everycent_watermark_delay_seconds",] < 660
 
 
-def test_a_port_that_is_taken_is_one_warning_that_names_the_way_out(port):
-    ran = False
-    with (
-        serving_metrics(port, FakeRuntime(PartitionStanding("first", 0, is_ready=True)).standings, HERE),
-        capture_logs() as logs,
-    ):
-        with serving_metrics(port, FakeRuntime().standings, HERE):
-            ran = True
-        assert ("everycent_partition_ready", "first", "0") in scraped(port), "the first worker's go on"
-    assert ran
-    (warning,) = logs
-    assert warning["log_level"] == "warning"
-    assert warning["port"] == port
-    assert "EVERYCENT_METRICS_PORT" in warning["event"]
-    assert "0 for none" in warning["event"]
+def test_without_partitions_no_level_is_claimed():
+    names = {key[0] for key in collected()}
+    assert not names & {"everycent_dedupe_ids", "everycent_table_entries", "everycent_watermark_delay_seconds"}
 
 
-def test_a_failure_of_the_worker_comes_through_and_frees_the_port(port):
-    def run():
-        with serving_metrics(port, FakeRuntime().standings, HERE):
-            raise ValueError("the worker's own")
-
-    with pytest.raises(ValueError, match="the worker's own"):
-        run()
-    with socket.socket() as probe:
-        assert probe.connect_ex((HERE, port)) != 0
+def test_every_known_label_begins_at_0_so_that_its_first_increase_is_seen():
+    samples = collected()
+    for metric in WORKER_METRICS:
+        if metric.kind is Kind.COUNTER:
+            for value in [value for values in metric.labels.values() for value in values] or [None]:
+                assert samples[(metric.name, value) if value else (metric.name,)] == 0
 
 
-def test_port_0_serves_nothing():
-    before = threading.active_count()
-    with capture_logs() as logs, serving_metrics(0, FakeRuntime().standings, HERE):
-        assert threading.active_count() == before
-    assert logs == []
+def test_what_is_added_and_observed_is_shown():
+    worker = WorkerMetrics()
+    worker.add({(ORDERS, "accepted"): 3, (ORDERS, "repeat"): 0, (DONATIONS,): 4})
+    worker.add({(ORDERS, "accepted"): 2})
+    worker.count(REBALANCES)
+    worker.observe(COMMIT_RECORDS, 50, "split")
+    samples = collected(worker=worker)
+    assert samples["everycent_orders_total", "accepted"] == 5
+    assert samples["everycent_orders_total", "repeat"] == 0
+    assert samples["everycent_donations_total",] == 4
+    assert samples["everycent_rebalances_total",] == 1
+    assert samples["everycent_commit_records_bucket", "split", "10.0"] == 0
+    assert samples["everycent_commit_records_bucket", "split", "100.0"] == 1
+    assert samples["everycent_commit_records_sum", "split"] == 50
+
+
+def test_two_workers_of_one_process_count_apart():
+    first, second = WorkerMetrics(), WorkerMetrics()
+    first.count(REBALANCES)
+    assert collected(worker=second)["everycent_rebalances_total",] == 0
+
+
+def test_no_series_says_when_a_counter_was_made():
+    assert not [key for key in collected() if key[0].endswith("_created")]
+
+
+def test_every_metric_stands_in_the_list_once():
+    defined = [value for value in vars(metrics).values() if isinstance(value, Metric)]
+    assert sorted(metric.name for metric in defined) == sorted(metric.name for metric in METRICS)
+    assert len({metric.name for metric in METRICS}) == len(METRICS)
+
+
+@pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
+def test_a_metric_is_named_as_prometheus_wants_it_and_says_what_it_is(metric):
+    assert metric.name.startswith("everycent_")
+    assert metric.name.endswith("_total") is (metric.kind is Kind.COUNTER)
+    assert metric.unit in BASE_UNITS | EVENTS
+    assert (metric.unit == "seconds") is metric.name.endswith("_seconds")
+    assert metric.help.endswith(".")
+    assert bool(metric.buckets) is (metric.kind is Kind.HISTOGRAM)
+    assert set(metric.labels) <= {"topic", "partition", "stage", "outcome", "reason", "window", "version", "kind"}
 
 
 def test_the_following_audit_shows_its_verdict_its_findings_of_each_kind_and_how_far_it_is():

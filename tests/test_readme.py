@@ -27,6 +27,7 @@ DOCUMENTS = (
     "docs/contract.md",
     "docs/testing.md",
     "docs/security.md",
+    "docs/metrics.md",
 )
 TEXTS = {name: (ROOT / name).read_text(encoding="utf-8") for name in DOCUMENTS}
 README, ARCHITECTURE, CONTRACT = TEXTS["README.md"], TEXTS["ARCHITECTURE.md"], TEXTS["docs/contract.md"]

@@ -12,10 +12,11 @@ from schemas.order import decode_order
 from schemas.records import LogRecord
 from streams.agents.natively import fold_natively, restore_natively
 from streams.agents.split_processor import SplitPartition
-from streams.domain.split import conflict, too_far_in_future
+from streams.domain.split import SplitCounts, conflict, too_far_in_future
 from streams.engine import limits
 from streams.engine.packed import finished
 from streams.engine.stage import Output
+from streams.metrics import DEDUPE_IDS, Figures
 from streams.native import extension
 from streams.settings import Settings
 
@@ -50,11 +51,17 @@ class NativeSplitProcessor(SplitPartition):
         output = Output()
         if donations := splitter.take_donations():
             output.batches[topics.donations, self._partition] = finished(donations)
-        if refused := splitter.take_refused():
+        refused = splitter.take_refused()
+        if refused:
             output.records[topics.rejected_orders, self._partition] = [self._rejected(*each) for each in refused]
-        mark, tell_all = self._mark(splitter.clock_ms)
+        counts = SplitCounts(*splitter.take_counts())
+        output.counts = self._figures(counts, [refusal for *_, refusal in refused])
+        mark, lone_mark = self._mark(splitter.clock_ms, counts.oldest_ms)
         now_ms = time.time_ns() // 1_000_000
-        deltas = splitter.take_deltas(self._totals_partitions, now_ms, mark, tell_all, self._find_partition)
+        deltas = splitter.take_deltas(self._totals_partitions, now_ms, mark, lone_mark, self._find_partition)
         for partition, batches in deltas:
             output.batches[topics.project_deltas, partition] = finished(batches)
         return output
+
+    def levels(self) -> Figures:
+        return {(DEDUPE_IDS,): self._splitter.ids}

@@ -3,20 +3,23 @@
 Its state stands in `donations`: the number of the next one, and the order ids within the dedupe horizon.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Sequence
 
 from aiokafka import ConsumerRecord
 from aiokafka.partitioner import murmur2
 
 from schemas.delta import MinuteSum, ProjectDelta, SourceWatermark, encode_delta, encode_watermark
 from schemas.donation import Donation, decode_donation, encode_donation
+from schemas.limits import EVENT_TIME_MAX_MS
 from schemas.records import LogRecord
 from schemas.rejection import Refusal, Rejection, decode_rejection, encode_rejection
 from schemas.units import HOUR_MS, MINUTE_MS
 from streams.domain.dedupe import OrderMemory, restore_from_ms
-from streams.domain.split import SplitOutcome, SplitState, restore_orders, split_orders
+from streams.domain.split import SplitCounts, SplitOutcome, SplitState, restore_orders, split_orders
 from streams.engine import limits
 from streams.engine.stage import NO_HEADERS, Log, Outgoing, Output
+from streams.metrics import DEDUPE_IDS, DONATED_FEN, DONATIONS, ORDERS, REJECTED_ORDERS, Figures
 from streams.settings import Settings
 
 PROJECTS_CACHED_MAX = 1_000_000  # projects whose partition is remembered; tens of thousands exist
@@ -69,8 +72,8 @@ class SplitPartition:
         rejection = Rejection(refusal.reason, refusal.detail, self._topics.orders, self._partition, offset, arrived_ms)
         return key, value, None, encode_rejection(rejection)
 
-    def _mark(self, clock_ms: int) -> tuple[bytes, bool]:
-        """The watermark's record, and whether all totals partitions are told, not only those that got sums.
+    def _mark(self, clock_ms: int, oldest_ms: int | None) -> tuple[bytes, bytes | None]:
+        """The watermark's record behind sums, and that for totals partitions that got none; None: they aren't told.
 
         They are when the watermark's minute changes, for only then can a window become final, and when this source
         falls idle. It goes behind the sums, so that a donation is judged by what was known before it.
@@ -80,7 +83,25 @@ class SplitPartition:
         tell_all = self._idle or minute != self._told_minute
         if tell_all:
             self._told_minute = -1 if self._idle else minute  # all are told again when orders come back
-        return encode_watermark(SourceWatermark(self._partition, watermark_ms, self._idle)), tell_all
+        mark = SourceWatermark(self._partition, watermark_ms, self._idle)
+        lone_mark = encode_watermark(mark) if tell_all else None
+        if oldest_ms is not None and 0 <= oldest_ms <= EVENT_TIME_MAX_MS:  # any producer's, where they stamp
+            mark = SourceWatermark(self._partition, watermark_ms, self._idle, oldest_ms)
+        return encode_watermark(mark), lone_mark
+
+    @staticmethod
+    def _figures(counts: SplitCounts, refusals: Iterable[Refusal]) -> Figures:
+        """What a commit's orders came to, as the metrics have it."""
+        reasons = Counter(refusal.reason for refusal in refusals)
+        return {
+            (ORDERS, "accepted"): counts.accepted,
+            (ORDERS, "no_pledge"): counts.no_pledge,
+            (ORDERS, "repeat"): counts.repeats,
+            (ORDERS, "rejected"): reasons.total(),
+            **{(REJECTED_ORDERS, reason): count for reason, count in reasons.items()},
+            (DONATIONS,): counts.donations,
+            (DONATED_FEN,): counts.fen,
+        }
 
     def _find_partition(self, key: bytes) -> int:
         """The partition of `project-deltas` that has this project: as every Kafka client chooses it by default."""
@@ -136,7 +157,11 @@ class SplitProcessor(SplitPartition):
                 for record, refusal in outcome.refused
             ]
         self._add_deltas(output, outcome)
+        output.counts = self._figures(outcome.counts, [refusal for _, refusal in outcome.refused])
         return output
+
+    def levels(self) -> Figures:
+        return {(DEDUPE_IDS,): len(self._state.memory)}
 
     def _add_deltas(self, output: Output, outcome: SplitOutcome) -> None:
         topic = self._topics.project_deltas
@@ -149,9 +174,11 @@ class SplitProcessor(SplitPartition):
             told.add(partition)
             sums = tuple(MinuteSum(start_ms, cell.fen, cell.donations) for start_ms, cell in minutes.items())
             output.add(topic, partition, (key, encode_delta(ProjectDelta(sums)), None, NO_HEADERS))
-        mark, tell_all = self._mark(self._state.memory.clock_ms)
-        for partition in range(self._totals_partitions) if tell_all else sorted(told):
-            output.add(topic, partition, (None, mark, None, NO_HEADERS))
+        mark, lone_mark = self._mark(self._state.memory.clock_ms, outcome.oldest_ms)
+        for partition in range(self._totals_partitions):
+            value = mark if partition in told else lone_mark
+            if value is not None:
+                output.add(topic, partition, (None, value, None, NO_HEADERS))
 
     def _remember_partition(self, project_id: str, key: bytes) -> int:
         if len(self._partition_of) >= PROJECTS_CACHED_MAX:

@@ -15,6 +15,7 @@ from streams.domain.windows import Calendar
 from streams.engine import limits
 from streams.engine.packed import finished
 from streams.engine.stage import Log, Output
+from streams.metrics import LATE_DONATIONS, RELEASED_DONATIONS, Figures
 from streams.native import extension
 from streams.settings import Settings
 
@@ -37,7 +38,7 @@ class NativeTotalsProcessor(TotalsPartition):
             calendar.windows_at,
             lambda kind, start_ms: calendar.window_from_start(WindowKind(kind), start_ms),
             # Nothing that knows this object: the collector doesn't see into the extension, so neither would ever go.
-            partial(_advance, self._watermarks, settings.topics.orders, sources),
+            partial(_advance, self._watermarks, settings.topics.orders, sources, self._oldest_orders_ms),
         )
 
     async def restore(self, log: Log, metadata: str) -> int | None:
@@ -62,7 +63,13 @@ class NativeTotalsProcessor(TotalsPartition):
             batches = self._totals.take_totals(time.time_ns() // 1_000_000, position)
         if batches:
             output.batches[self._topic, self._partition] = finished(batches)
+        late, released = self._totals.take_counts()
+        output.counts = {(LATE_DONATIONS,): late, (RELEASED_DONATIONS,): released}
+        output.began_ms = self._began_ms()
         return output
+
+    def levels(self) -> Figures:
+        return self._levels(self._watermarks.current_ms, dict(zip(KINDS, self._totals.sizes(), strict=True)))
 
     @contextmanager
     def _within_64_bits(self) -> Iterator[None]:
@@ -74,8 +81,10 @@ class NativeTotalsProcessor(TotalsPartition):
             self._refuse(beyond_64_bits(project_id, window, fen), error)
 
 
-def _advance(watermarks: Watermarks, orders: str, sources: int, value: bytes) -> int | None:
+def _advance(
+    watermarks: Watermarks, orders: str, sources: int, oldest_orders_ms: list[int], value: bytes
+) -> int | None:
     """Take in a source's watermark; the common one, if it rose."""
-    mark = read_watermark(value, orders, sources)
+    mark = read_watermark(value, orders, sources, oldest_orders_ms)
     rose = watermarks.advance(mark.source, mark.watermark_ms, idle=mark.idle)
     return watermarks.current_ms if rose else None

@@ -4,8 +4,10 @@ Its state stands in `project-totals`; each total carries the input offset that i
 watermarks were is kept with the committed offset; should that be lost, the sources tell it again when they start.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NoReturn
+
+from msgspec import UNSET
 
 from schemas.delta import SourceWatermark, decode_delta, decode_watermark
 from schemas.records import LogRecord
@@ -17,6 +19,15 @@ from streams.domain.windows import Calendar
 from streams.engine import limits
 from streams.engine.stage import Log, Outgoing, Output
 from streams.errors import ExitStatus, UserError, partitions_added
+from streams.metrics import (
+    LATE_DONATIONS,
+    ORDER_TO_TOTAL_SECONDS,
+    RELEASED_DONATIONS,
+    TABLE_ENTRIES,
+    WATERMARK_DELAY_SECONDS,
+    Figures,
+    Metric,
+)
 from streams.settings import Settings
 
 METADATA_MAX_BYTES = 4_000  # Kafka's own limit for what is kept with an offset is 4,096
@@ -30,6 +41,7 @@ class TotalsPartition:
         self._orders = settings.topics.orders
         self._sources = sources
         self._partition = partition
+        self._oldest_orders_ms: list[int] = []  # since the last commit, one for each commit of split
         self._retention_ms = {
             WindowKind.MINUTE: settings.minute_retention_hours * HOUR_MS,
             WindowKind.HOUR: settings.hour_retention_hours * HOUR_MS,
@@ -37,6 +49,16 @@ class TotalsPartition:
 
     def fold_idle(self) -> bool:
         return False
+
+    def _began_ms(self) -> Sequence[tuple[Metric, int]]:
+        """Since when the orders behind the sums of this commit have waited."""
+        oldest_orders_ms, self._oldest_orders_ms[:] = list(self._oldest_orders_ms), ()
+        return [(ORDER_TO_TOTAL_SECONDS, ms) for ms in oldest_orders_ms]
+
+    @staticmethod
+    def _levels(watermark_ms: int, sizes: Mapping[WindowKind, int]) -> Figures:
+        watermark: Figures = {(WATERMARK_DELAY_SECONDS,): watermark_ms} if watermark_ms else {}
+        return {**watermark, **{(TABLE_ENTRIES, kind): size for kind, size in sizes.items()}}
 
     def _metadata(self, watermarks: Watermarks) -> str:
         text = watermarks.encode()
@@ -52,9 +74,14 @@ class TotalsPartition:
         ) from error
 
 
-def read_watermark(value: bytes, orders: str, sources: int) -> SourceWatermark:
-    """A source's watermark. Raises UserError if the topic `orders` has more partitions than `sources`."""
+def read_watermark(value: bytes, orders: str, sources: int, oldest_orders_ms: list[int]) -> SourceWatermark:
+    """A source's watermark; what it says of the age of orders goes to `oldest_orders_ms`.
+
+    Raises UserError if the topic `orders` has more partitions than `sources`.
+    """
     mark = decode_watermark(value)
+    if mark.oldest_order_ms is not UNSET:
+        oldest_orders_ms.append(mark.oldest_order_ms)
     if mark.source >= sources:
         raise partitions_added(orders, mark.source, sources)
     return mark
@@ -89,7 +116,7 @@ class TotalsProcessor(TotalsPartition):
         for record in records:
             value = record.value or b""
             if record.key is None:
-                state.advance(read_watermark(value, self._orders, self._sources))
+                state.advance(read_watermark(value, self._orders, self._sources, self._oldest_orders_ms))
             else:
                 state.add_delta(record.key.decode(), decode_delta(value))
 
@@ -106,4 +133,12 @@ class TotalsProcessor(TotalsPartition):
         output = Output(metadata=self._metadata(self._state.watermarks))
         if records:
             output.records[self._topic, self._partition] = records
+        output.counts = {
+            (LATE_DONATIONS,): outcome.late_donations,
+            (RELEASED_DONATIONS,): outcome.released_donations,
+        }
+        output.began_ms = self._began_ms()
         return output
+
+    def levels(self) -> Figures:
+        return self._levels(self._state.watermarks.current_ms, self._state.table_sizes())

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import attrgetter
+from typing import NamedTuple
 
 from schemas import limits
 from schemas.donation import Donation
@@ -35,6 +36,17 @@ class MinuteCell:
     donations: int
 
 
+class SplitCounts(NamedTuple):
+    """What the orders of one commit came to, but for those that were refused, in numbers."""
+
+    accepted: int  # orders that donated
+    no_pledge: int
+    repeats: int
+    donations: int
+    fen: int
+    oldest_ms: int | None  # when the first of those that donated was appended
+
+
 @dataclass(slots=True)
 class SplitOutcome:
     """What the orders of one commit came to."""
@@ -45,6 +57,13 @@ class SplitOutcome:
     accepted: int = 0  # orders that donated
     no_pledge: int = 0
     repeats: int = 0
+    oldest_ms: int | None = None
+
+    @property
+    def counts(self) -> SplitCounts:
+        cells = [cell for minutes in self.sums.values() for cell in minutes.values()]
+        donations, fen = sum(cell.donations for cell in cells), sum(cell.fen for cell in cells)
+        return SplitCounts(self.accepted, self.no_pledge, self.repeats, donations, fen, self.oldest_ms)
 
 
 def split_orders(state: SplitState, records: Sequence[LogRecord], outcome: SplitOutcome) -> None:
@@ -82,6 +101,8 @@ def _split_order(state: SplitState, record: LogRecord, order: OrderCompleted, ou
         return
     # After this point the order must count.
     outcome.accepted += 1
+    if outcome.oldest_ms is None or record.timestamp < outcome.oldest_ms:
+        outcome.oldest_ms = record.timestamp
     state.memory.remember(order.order_id, print_, completed_at)
     state.next_seq += len(donations)
     outcome.donations.extend(donations)

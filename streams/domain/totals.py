@@ -46,8 +46,8 @@ class TotalsOutcome:
 
     totals: Iterable[ProjectTotal] = ()  # to be gone through once: as objects they'd take more memory than as bytes
     tombstones: list[TotalKey] = field(default_factory=list)
-    late_donations: int = 0
-    released_donations: int = 0  # came for a window that had left memory; counted in the longer ones
+    late_donations: int = 0  # came when their minute was final, or had left memory
+    released_donations: int = 0  # came for a window that had left memory, once for each; counted in the longer ones
 
 
 class TotalsState:
@@ -88,6 +88,8 @@ class TotalsState:
             tables = self._by_minute.get(minute.start_ms)
             if tables is None:
                 tables = self._find_tables(minute.start_ms)
+            if tables[0] is None:  # its minute is past and gone
+                self._outcome.late_donations += minute.donations
             for table in tables:
                 if table is None:
                     self._outcome.released_donations += minute.donations

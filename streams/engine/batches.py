@@ -54,6 +54,13 @@ class RecordBatch:
     serialized_key_size = -1
     serialized_value_size = -1
 
+    @property
+    def appended_ms(self) -> int | None:
+        """When its first record was appended, or written where the topic's records are stamped by their writer."""
+        if isinstance(self.records, PackedRecords):
+            return self.records.first_batch_ms
+        return self.records[0].timestamp if self.records else None
+
     def since(self, position: int) -> Sequence[LogRecord]:
         """The records at or after `position`."""
         records = self.records

@@ -20,6 +20,7 @@ STOP_TIMEOUT_S = 20.0  # how long a worker that was told to stop waits for runni
 ABORT_TIMEOUT_S = 5.0  # ... and then for those that it gives up: the next owner aborts them in any case
 LEAVE_TIMEOUT_S = 5  # ... and then for the group to let it go; it is missed after its session in any case
 END_LOOKS_PER_STALL = 10  # the ends of the input are asked for so often in EVERYCENT_STALL_TIMEOUT_S: lag shows in time
+HEALTH_STALL_PART = 2  # /healthz fails after EVERYCENT_STALL_TIMEOUT_S divided by this: before the watchdog acts
 END_LOOK_TIMEOUT_S = 10.0  # ... and how long the answer may take before the broker counts as away
 END_TIMEOUT_S = 30  # how long all of that may take; what hangs even so is ended at once
 REFUSED_LINE_EVERY_S = 60.0  # one log line a reason and partition: a source of nonsense mustn't fill the disk

@@ -17,6 +17,7 @@ from aiokafka.record.memory_records import MemoryRecords
 from schemas.records import LogRecord
 from streams.native import extension
 
+MAX_TIMESTAMP = slice(35, 43)  # where a record batch has it; in the older formats something else stands there
 Aborted = Sequence[tuple[int, int]]  # producers whose transaction was aborted, and the offset at which it began
 
 
@@ -61,6 +62,11 @@ class PackedRecords(Sequence[LogRecord]):
     def since(self, position: int) -> "PackedRecords":
         """The records at or after `position`."""
         return self if position <= self.position else PackedRecords(self._tp, self.data, self.aborted, position)
+
+    @property
+    def first_batch_ms(self) -> int:
+        """The time of its first record batch: what the broker stamped, or else the greatest of its records'."""
+        return int.from_bytes(self.data[MAX_TIMESTAMP], "big", signed=True)
 
     def __len__(self) -> int:
         return self._count if self._unpacked is None else len(self._unpacked)

@@ -28,7 +28,7 @@ from streams.engine.stage import Log, Stage
 from streams.engine.task import PartitionTask, Phase, Services
 from streams.engine.tracing import CommitTracer
 from streams.errors import AccessError, ExitStatus, partitions_added
-from streams.metrics import PartitionStanding
+from streams.metrics import REBALANCES, PartitionStanding, WorkerMetrics
 from streams.native import is_used
 from streams.settings import Settings
 
@@ -54,6 +54,7 @@ class Runtime:
         self._partitions = partitions or {}
         self._tracer = tracer
         self._rejections = RejectionLog(settings.topics.rejected_orders)
+        self.metrics = WorkerMetrics()
         self._services = Services(
             open_writer=lambda tp: Committer(settings, tp, tracer.after(on_step) if tracer else on_step),
             open_log=self._open_log,
@@ -64,6 +65,7 @@ class Runtime:
             explain=ask_why,
             observe=tracer.commit if tracer else nullcontext,
             on_output=self._rejections.note,
+            metrics=self.metrics,
         )
         self._tasks: dict[TopicPartition, PartitionTask] = {}
         self._running: dict[TopicPartition, asyncio.Task[None]] = {}
@@ -83,8 +85,27 @@ class Runtime:
         return task is not None and task.wants_records()
 
     def unfinished(self) -> dict[TopicPartition, object]:
-        """For each partition that has something to do, a mark that changes as it gets on. Called from any thread."""
-        return {tp: task.progress for tp, task in list(self._tasks.items()) if task.is_behind(self._end_offset(tp))}
+        """For each partition that has something to do, a mark that changes as it gets on. Called from any thread.
+
+        The others are noted as caught up; the watchdog asks once a second, so their lag in seconds is known so well.
+        """
+        behind: dict[TopicPartition, object] = {}
+        for tp, task in list(self._tasks.items()):
+            end = self._end_offset(tp)
+            if task.is_behind(end):
+                behind[tp] = task.progress
+            elif end is not None and task.phase is Phase.RUNNING:
+                task.note_caught_up()
+        return behind
+
+    def not_ready(self) -> list[str]:
+        """Why this worker isn't ready, for a person; nothing once all that it was assigned is restored."""
+        if self._finished:
+            return ["the worker is ending"]
+        if not self._generation:
+            return ["the group has assigned nothing yet"]
+        waiting = [task for task in self.tasks if task.phase is not Phase.RUNNING]
+        return [f"{task.tp.topic}-{task.tp.partition} is {task.phase.value}" for task in waiting]
 
     def standings(self) -> list[PartitionStanding]:
         """Where each partition stands, for the metrics. Called from any thread and only reads."""
@@ -117,6 +138,7 @@ class Runtime:
         await self._drop(self._running.keys() - kept, limits.STOP_TIMEOUT_S)
         for tp in sorted(wanted - kept):
             self._start(tp)
+        self.metrics.count(REBALANCES)
         logger.info(
             "assignment", generation=generation, partitions=len(wanted), kept=len(kept), assigned=ranges_of(wanted)
         )
@@ -198,11 +220,12 @@ class Runtime:
         if task.phase is not Phase.RUNNING:  # what it knew may be old: another worker may have gone on from there
             return PartitionStanding(task.tp.topic, task.tp.partition, is_ready=False)
         end = self._end_offset(task.tp)
-        lag = None
+        lag = lag_s = None
         if end is not None:
             # Markers of transactions behind the last record are passed over, but get no commit of their own.
-            lag = max(0, end - task.committed) if task.is_behind(end) else 0
-        return PartitionStanding(task.tp.topic, task.tp.partition, is_ready=True, position=task.position, lag=lag)
+            is_behind = task.is_behind(end)
+            lag, lag_s = (max(0, end - task.committed), task.lag_s) if is_behind else (0, 0.0)
+        return PartitionStanding(task.tp.topic, task.tp.partition, True, task.position, lag, lag_s, task.levels)
 
     def _end_offset(self, tp: TopicPartition) -> int | None:
         consumer = self._consumer._thread._consumer  # noqa: SLF001 - only reads what the last fetch said

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from aiokafka import ConsumerRecord
 
 from schemas.records import LogRecord
+from streams.metrics import Figures, Metric
 
 HeaderList = list[tuple[str, bytes]]  # aiokafka wants a list and doesn't change it
 NO_HEADERS: HeaderList = []
@@ -27,11 +28,15 @@ class Output:
     `batches` are finished record batches, as `streams.engine.packed.finished` gives them, likewise.
     `metadata` (up to some 4,000 bytes) is kept with the committed offset and handed to `restore` again; it may be lost
     together with the group's offsets, so nothing that a figure depends on may stand there alone.
+    Once it is committed, `counts` are added to their counters, and how long ago the moments in `began_ms` (since the
+    epoch) were is observed.
     """
 
     records: dict[tuple[str, int], list[Outgoing]] = field(default_factory=dict)
     batches: dict[tuple[str, int], list[Any]] = field(default_factory=dict)
     metadata: str = ""
+    counts: Figures = field(default_factory=dict)
+    began_ms: Sequence[tuple[Metric, int]] = ()
 
     @property
     def record_count(self) -> int:
@@ -71,6 +76,9 @@ class Processor(Protocol):
 
     def fold_idle(self) -> bool:
         """Called once when the input has had nothing for a while; True if there is something to commit now."""
+
+    def levels(self) -> Figures:
+        """How much it holds now, for gauges; asked when it is restored and after each commit."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,11 @@ commit is through throws away the processor with its state, and a new one restor
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Protocol
 
@@ -23,6 +24,17 @@ from streams.engine.commit import CommitWork, OnStep, Step, ignore_step
 from streams.engine.refusals import explain
 from streams.engine.stage import Log, Output, Processor, Stage
 from streams.errors import AccessError, BrokerUnavailableError, ExitStatus, UserError
+from streams.metrics import (
+    COMMIT_RECORDS,
+    COMMIT_SECONDS,
+    FENCED,
+    FOLD_SECONDS,
+    NO_FIGURES,
+    RESTORE_SECONDS,
+    RESTORES,
+    Figures,
+    WorkerMetrics,
+)
 from streams.settings import Settings
 
 logger = structlog.get_logger(__name__)
@@ -54,6 +66,7 @@ class Services:
     explain: Callable[[Settings, BaseException], Awaitable[UserError]] = _explain_unasked
     observe: Callable[[CommitWork], AbstractContextManager[object]] = nullcontext  # around each commit: tracing
     on_output: Callable[[TopicPartition, Output], None] = lambda _tp, _output: None  # what a commit has written
+    metrics: WorkerMetrics = field(default_factory=WorkerMetrics)
 
 
 class Phase(Enum):
@@ -80,6 +93,10 @@ class PartitionTask:
         self.phase = Phase.STARTING
         self.position = 0  # the next input offset to fold
         self.committed = 0  # the input offset that the last commit was good up to
+        self.levels: Figures = NO_FIGURES  # how much it holds, as of the last commit; replaced, never changed
+        self._fresh_s = 0.0  # all that was appended before this time is committed; 0: not known yet
+        self._ready_s = 0.0  # since when it runs
+        self._folded_ms = 0  # when what was folded last was appended
         self._settings = settings
         self._stage = stage
         self._services = services
@@ -115,6 +132,15 @@ class PartitionTask:
             return self.phase is not Phase.STOPPED
         return self._folding or (end_offset is not None and end_offset > self.position)
 
+    def note_caught_up(self) -> None:
+        """Told now and then that there is nothing to do, from any thread."""
+        self._fresh_s = time.time()
+
+    @property
+    def lag_s(self) -> float:
+        """All that was appended longer ago than so is committed. Before the first commit: since when it is ready."""
+        return max(time.time() - (self._fresh_s or self._ready_s), 0.0)
+
     def accept(self, batch: RecordBatch) -> None:
         """Take a batch in; it is judged by its offsets when its turn comes."""
         if self.phase is Phase.RUNNING:
@@ -133,6 +159,7 @@ class PartitionTask:
                 try:
                     await self._live()
                 except (ProducerFenced, InvalidProducerEpoch):
+                    self._services.metrics.count(FENCED, self._stage.name)
                     self._log.warning(
                         "fenced: another worker owns this partition, or the broker gave us up",
                         position=self.position,
@@ -170,10 +197,14 @@ class PartitionTask:
             began = asyncio.get_running_loop().time()
             async with self._services.open_log() as log:
                 self.position = self.committed = await self._restore(processor, log)
+            took_s = asyncio.get_running_loop().time() - began
+            self._services.metrics.count(RESTORES, self._stage.name)
+            self._services.metrics.observe(RESTORE_SECONDS, took_s, self._stage.name)
+            self.levels = processor.levels()
             await self._services.seek(self.tp, self.position)
+            self._ready_s = time.time()
             self.phase = Phase.RUNNING
-            took_s = round(asyncio.get_running_loop().time() - began, 3)
-            self._log.info("partition ready", position=self.position, restore_s=took_s)
+            self._log.info("partition ready", position=self.position, restore_s=round(took_s, 3))
             if self._group_is_behind:  # mended at once: until the next order comes, all lag and all audits go by it
                 await self._commit(processor, writer, 0)
             await self._fold_and_commit(processor, writer)
@@ -255,17 +286,30 @@ class PartitionTask:
         work = CommitWork(self.tp, self.committed, self.position, folded, self._folded_bytes)
         with self._services.observe(work):
             self._services.on_step(Step.FOLDED, self.tp)
+            started = clock()
             output = processor.take_output(self.position)
             began = clock()
             await writer.commit(output, self.position)
             self._rested_at = clock() + limits.COMMIT_REST * (clock() - began)
             self.committed = self.position
+            self._measure(output, folded, clock() - started)
+            self.levels = processor.levels()
             self._log.debug("committed", **work.fields, written=output.record_count)
             self._folding = False
             self._folded_bytes = 0
             self._failures = 0
             self._services.on_step(Step.COUNTED, self.tp)
         self._services.on_output(self.tp, output)
+
+    def _measure(self, output: Output, folded: int, seconds: float) -> None:
+        """Count what is committed, and only that."""
+        metrics, stage, now_s = self._services.metrics, self._stage.name, time.time()
+        metrics.add(output.counts)
+        metrics.observe(COMMIT_SECONDS, seconds, stage)
+        metrics.observe(COMMIT_RECORDS, folded, stage)
+        for metric, began_ms in output.began_ms:
+            metrics.observe(metric, max(now_s - began_ms / 1_000, 0.0))
+        self._fresh_s = max(self._fresh_s, min(self._folded_ms / 1_000, now_s))
 
     async def _fold_next(self, processor: Processor, deadline: float) -> int | None:
         """Fold one batch; how many records it held for us, or None if none came before `deadline`."""
@@ -279,7 +323,10 @@ class PartitionTask:
                 await self._close_gap(batch)
                 continue
             records = batch.since(self.position)
+            self._folded_ms = batch.appended_ms or self._folded_ms
+            started_s = time.perf_counter()
             processor.fold(records)
+            self._services.metrics.observe(FOLD_SECONDS, time.perf_counter() - started_s, self._stage.name)
             self.position = batch.next_offset
             self._folding = self._folding or bool(records)
             self._folded_bytes += bytes_of(records)

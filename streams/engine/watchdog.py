@@ -72,19 +72,23 @@ class Watchdog:
                 self._end(message, status)
             return
         self._quiet_ticks += 1
-        if self._quiet_ticks > self._limit_ticks:
-            self._end_stalled(f"the event loop has not turned for {self._limit_ticks} s: ending, to be started again")
         seen = self._unfinished()
         self._marks = {tp: (mark, self._ticks_at(tp, mark)) for tp, mark in seen.items()}
-        for tp, (mark, ticks) in self._marks.items():
-            if ticks > self._limit_ticks:
-                self._end_stalled(
-                    f"{tp.topic}-{tp.partition} has work and made no progress for {self._limit_ticks} s ({mark}): "
-                    "ending, to be started again. If it comes back, look at the broker first."
-                )
+        for stall in self.stalls(self._limit_ticks):
+            message = f"{stall}: ending, to be started again. If it comes back, look at the broker first."
+            self._end(message, ExitStatus.FAILED)
 
-    def _end_stalled(self, message: str) -> None:
-        self._end(message, ExitStatus.FAILED)
+    def stalls(self, limit_ticks: int) -> list[str]:
+        """What has stood still for more than so many ticks, in words for a person. Called from any thread."""
+        found = []
+        if self._quiet_ticks > limit_ticks:
+            found.append(f"the event loop has not turned for {self._quiet_ticks - 1} s")
+        found += [
+            f"{tp.topic}-{tp.partition} has work and made no progress for {ticks - 1} s ({mark})"
+            for tp, (mark, ticks) in self._marks.items()
+            if ticks > limit_ticks
+        ]
+        return found
 
     def _ticks_at(self, tp: TopicPartition, mark: object) -> int:
         before, ticks = self._marks.get(tp, (None, 0))

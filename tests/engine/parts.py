@@ -22,6 +22,9 @@ class NoState:
     def fold_idle(self) -> bool:
         return False
 
+    def levels(self) -> dict[object, int]:
+        return {}
+
 
 class EmptyLog:
     async def start_offset(self, *_: object) -> int:

@@ -35,8 +35,8 @@ def standing(phase: Phase, end: int | None, *, position: int = 0, committed: int
 
 
 def test_lag_is_what_is_not_committed_yet() -> None:
-    expected = PartitionStanding("orders", 0, is_ready=True, position=120, lag=50)
-    assert standing(Phase.RUNNING, 150, position=120, committed=100) == expected
+    found = standing(Phase.RUNNING, 150, position=120, committed=100)
+    assert (found.is_ready, found.position, found.lag) == (True, 120, 50)
 
 
 def test_markers_behind_the_last_record_are_no_lag() -> None:
@@ -71,3 +71,39 @@ def test_a_partition_far_from_its_end_is_a_backlog() -> None:
 def test_there_is_no_backlog_while_the_end_is_not_known_or_the_partition_not_ready() -> None:
     assert not runtime_of_one(Phase.RUNNING, None)._has_backlog()
     assert not runtime_of_one(Phase.RESTORING, 10 * BACKLOG_RECORDS)._has_backlog()
+
+
+def test_a_worker_is_not_ready_before_its_first_assignment() -> None:
+    assert Runtime(Settings(), []).not_ready() == ["the group has assigned nothing yet"]
+
+
+@pytest.mark.parametrize("phase", Phase)
+def test_a_worker_is_ready_when_all_that_it_was_assigned_is_restored(phase: Phase) -> None:
+    runtime = runtime_of_one(phase, 100)
+    runtime._generation = 1
+    assert runtime.not_ready() == ([] if phase is Phase.RUNNING else [f"orders-0 is {phase.value}"])
+
+
+async def test_a_worker_that_was_assigned_nothing_is_ready_until_it_ends() -> None:
+    runtime = Runtime(Settings(), [])
+    await runtime.assign(None, set(), 1)
+    assert runtime.not_ready() == []
+    await runtime.finish()
+    assert runtime.not_ready() == ["the worker is ending"]
+
+
+def test_who_has_nothing_to_do_is_noted_as_caught_up() -> None:
+    runtime = runtime_of_one(Phase.RUNNING, 100, position=100, committed=100)
+    (task,) = runtime.tasks
+    before = task.lag_s
+    assert runtime.unfinished() == {}
+    assert task.lag_s < before
+    assert task.lag_s < 30
+
+
+@pytest.mark.parametrize(("phase", "end"), [(Phase.RUNNING, 101), (Phase.RUNNING, None), (Phase.RESTORING, 100)])
+def test_who_has_something_to_do_or_may_have_is_not(phase: Phase, end: int | None) -> None:
+    runtime = runtime_of_one(phase, end, position=100, committed=100)
+    (task,) = runtime.tasks
+    runtime.unfinished()
+    assert task.lag_s > 10**9, "since the epoch: nothing is known"

@@ -77,6 +77,21 @@ def test_an_event_loop_that_does_not_turn_ends_the_process() -> None:
     assert worker.statuses == [ExitStatus.FAILED]
 
 
+def test_what_stands_still_is_told_before_it_ends_the_process() -> None:
+    worker = Worker(limit_ticks=6)
+    worker.unfinished = {ORDERS_0: ("running", 7)}
+    worker.tick(3)
+    assert worker.watchdog.stalls(3) == []
+    worker.tick(2, loop_turns=False)
+    assert worker.watchdog.stalls(3) == ["orders-0 has work and made no progress for 3 s (('running', 7))"]
+    worker.tick(2, loop_turns=False)
+    assert worker.watchdog.stalls(3)[0] == "the event loop has not turned for 4 s"
+    assert worker.ended == []
+    worker.unfinished = {ORDERS_0: ("running", 8)}
+    worker.tick()
+    assert worker.watchdog.stalls(3) == []
+
+
 def test_an_end_that_hangs_is_ended_with_its_own_message_and_status() -> None:
     worker = Worker()
     worker.tick(5)

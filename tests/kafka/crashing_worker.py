@@ -1,9 +1,13 @@
-"""A worker that kills itself, as kill -9 would, at a step of a commit: STEP TOPIC NUMBER_OF_THE_COMMIT."""
+"""A worker that kills itself, as kill -9 would, at a step of a commit: STEP TOPIC NUMBER_OF_THE_COMMIT.
+
+Where it has a port for metrics, the last thing that it writes is what a scrape says then.
+"""
 
 import asyncio
 import os
 import signal
 import sys
+import urllib.request
 
 from aiokafka import TopicPartition
 
@@ -24,9 +28,12 @@ def main() -> None:
         if reached is step and tp.topic.endswith(topic):
             seen += 1
             if seen == commits:
+                if settings.metrics_port:
+                    with urllib.request.urlopen(f"http://127.0.0.1:{settings.metrics_port}/metrics") as answer:
+                        print(answer.read().decode(), flush=True)
                 os.kill(os.getpid(), signal.SIGKILL)
 
-    asyncio.run(run_worker(settings, on_step=crash))
+    asyncio.run(run_worker(settings, on_step=crash, metrics_address="127.0.0.1"))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
+from schemas.donation import decode_donation
 from streams.agents.split_native import NativeSplitProcessor
 from streams.agents.split_processor import SplitProcessor
 from streams.agents.totals_native import NativeTotalsProcessor
@@ -11,6 +12,7 @@ from streams.agents.totals_processor import TotalsProcessor
 from streams.domain.windows import Calendar
 from streams.engine.packed import PackedRecords
 from streams.engine.stage import Outgoing, Output
+from streams.metrics import DONATED_FEN, DONATIONS, LATE_DONATIONS, ORDERS, RELEASED_DONATIONS
 from streams.settings import Settings
 from tests.native.batches import CODECS, ORDERS_0, pack, written
 from tests.native.logs import FakeLog
@@ -38,7 +40,7 @@ class SplitPair:
         self._donations = settings.topics.donations
         self.of_python, self.of_native = (FakeLog(piece_records, finds_early=finds_early) for _ in range(2))
         self.commits: list[Commit] = []
-        self.counts = dict.fromkeys(("accepted", "no_pledge", "repeats"), 0)
+        self.counts = dict.fromkeys(("accepted", "no_pledge", "repeat"), 0)
         self._open()
 
     def _open(self) -> None:
@@ -54,13 +56,15 @@ class SplitPair:
         assert self.python.fold_idle() == self.native.fold_idle()
 
     def commit(self) -> Commit:
-        outcome, counted = self.python._outcome, self.native._splitter.take_counts()
-        assert (outcome.accepted, outcome.no_pledge, outcome.repeats) == counted[:3]
-        for name in self.counts:
-            self.counts[name] += getattr(outcome, name)
-        expected, found = written(self.python.take_output(0)), written(self.native.take_output(0))
-        donations = expected.get((self._donations, 0), [])
-        assert len(donations) == counted[3]
+        outputs = [self.python.take_output(0), self.native.take_output(0)]
+        assert outputs[0].counts == outputs[1].counts
+        for (metric, *labels), count in outputs[1].counts.items():
+            if metric is ORDERS and labels[0] in self.counts:
+                self.counts[labels[0]] += count
+        expected, found = (written(output) for output in outputs)
+        donations = [decode_donation(value) for _, value, *_ in expected.get((self._donations, 0), [])]
+        assert outputs[1].counts[DONATIONS,] == len(donations)
+        assert outputs[1].counts[DONATED_FEN,] == sum(donation.fen for donation in donations)
         self.compare(expected, found)
         self.of_python.write(expected)
         self.of_native.write(found)
@@ -104,12 +108,12 @@ class TotalsPair:
         self.native.fold(records if form is None else form)
 
     def commit(self, position: int) -> list[Outgoing]:
-        outcome = self.python._state._outcome
-        counts = outcome.late_donations, outcome.released_donations
-        assert self.native._totals.take_counts() == counts
-        self.late_donations += counts[0]
-        self.released_donations += counts[1]
         outputs: list[Output] = [self.python.take_output(position), self.native.take_output(position)]
+        assert outputs[0].counts == outputs[1].counts
+        assert outputs[0].began_ms == outputs[1].began_ms
+        assert self.python.levels() == self.native.levels()
+        self.late_donations += outputs[1].counts[LATE_DONATIONS,]
+        self.released_donations += outputs[1].counts[RELEASED_DONATIONS,]
         assert outputs[0].metadata == outputs[1].metadata
         self.metadata = outputs[0].metadata
         commits = [written(output) for output in outputs]
@@ -118,7 +122,6 @@ class TotalsPair:
             # What took back a tombstone may publish the rest of that window in another order; a key's own order stands.
             expected, found = by_key(expected), by_key(found)
         assert found == expected
-        assert list(self.native._totals.sizes()) == list(self.python._state.table_sizes().values())
         self.of_python.write(commits[0])
         self.of_native.write(commits[1])
         records = commits[1].get((self._topic, 0), [])

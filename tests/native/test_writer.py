@@ -107,7 +107,7 @@ def test_a_million_projects_are_summed_and_then_forgotten():
             lines = tuple(OrderLine(at, "i", 5, FixedPledge(f"P{200 * number + at}", 2)) for at in range(200))
             order = OrderCompleted(f"o{number}-{len(asked)}", "b1", "m1", SOME_DAY_MS, lines)
             splitter.fold_record(number, SOME_DAY_MS, b"b1", encode_order(order))
-        deltas = splitter.take_deltas(2, SOME_DAY_MS, b"{}", True, partition_of)
+        deltas = splitter.take_deltas(2, SOME_DAY_MS, b"{}", b"{}", partition_of)
         assert {partition for partition, _ in deltas} == {0, 1}
         return sum(count for _, batches in deltas for _, count in batches) - 2  # the watermark on each
 

@@ -38,6 +38,7 @@ struct Counts {
     repeats: u64,
     donations: u64,
     fen: u64,
+    oldest_ms: Option<i64>, // when the first of those that donated was appended
 }
 
 /// What one project received in one minute within one commit.
@@ -142,15 +143,15 @@ impl Splitter {
 
     /// The partial sums since the last call, as finished batches by partition of `project-deltas`.
     ///
-    /// `mark` goes behind the sums of each partition that has some, or to all partitions if `tell_all`; `partition_of`
-    /// is asked once for each project's key.
+    /// `mark` goes behind the sums of each partition that has some, `lone_mark` to the others, if there is one;
+    /// `partition_of` is asked once for each project's key.
     fn take_deltas<'py>(
         &mut self,
         py: Python<'py>,
         partitions: usize,
         now_ms: i64,
         mark: &[u8],
-        tell_all: bool,
+        lone_mark: Option<&[u8]>,
         partition_of: &Bound<'py, PyAny>,
     ) -> PyResult<Vec<(usize, FinishedInPython<'py>)>> {
         let state = &mut self.state;
@@ -161,14 +162,15 @@ impl Splitter {
                 project.partition = partition_of.call1((PyBytes::new(py, name.as_bytes()),))?.extract()?;
             }
         }
-        let written = py.detach(|| state.write_deltas(partitions, now_ms, mark, tell_all))?;
+        let written = py.detach(|| state.write_deltas(partitions, now_ms, mark, lone_mark))?;
         Ok(written.into_iter().map(|(partition, batches)| (partition, to_python(py, batches))).collect())
     }
 
-    /// Accepted orders, those without a pledge, repeats, donations, fen; since the last call.
-    fn take_counts(&mut self) -> (u64, u64, u64, u64, u64) {
+    /// Accepted orders, those without a pledge, repeats, donations, fen, and when the first order that donated was
+    /// appended; since the last call.
+    fn take_counts(&mut self) -> (u64, u64, u64, u64, u64, Option<i64>) {
         let counts = std::mem::take(&mut self.state.counts);
-        (counts.accepted, counts.no_pledge, counts.repeats, counts.donations, counts.fen)
+        (counts.accepted, counts.no_pledge, counts.repeats, counts.donations, counts.fen, counts.oldest_ms)
     }
 
     /// Remember again the orders that gave the donations in `data`, a run of the partition's log.
@@ -263,6 +265,8 @@ impl State {
         }
         // After this point the order must count.
         self.counts.accepted += 1;
+        let oldest_ms = self.counts.oldest_ms.get_or_insert(record.timestamp);
+        *oldest_ms = record.timestamp.min(*oldest_ms);
         self.memory.remember(id, said, order.completed_at);
         for line in &order.lines {
             if let Some(pledge) = &line.pledge {
@@ -339,10 +343,10 @@ impl State {
         partitions: usize,
         now_ms: i64,
         mark: &[u8],
-        tell_all: bool,
+        lone_mark: Option<&[u8]>,
     ) -> Result<Vec<(usize, Vec<Finished>)>, Fault> {
         let mut writers: Vec<Writer> = (0..partitions).map(|_| Writer::default()).collect();
-        let mut told = vec![tell_all; partitions];
+        let mut marks = vec![lone_mark; partitions];
         for project in self.touched.drain(..) {
             let Some((name, project)) = self.projects.get_index_mut(project as usize) else {
                 continue;
@@ -351,7 +355,7 @@ impl State {
             write_delta(&mut self.value, &self.cells, project.first_cell);
             let key = name.as_bytes();
             writers[partition].append(&mut self.packer, now_ms, Some(key), Some(&self.value), NO_HEADERS)?;
-            told[partition] = true;
+            marks[partition] = Some(mark);
             (project.first_cell, project.last_cell) = (NONE, NONE);
         }
         self.cells.clear();
@@ -361,7 +365,7 @@ impl State {
         }
         let mut written = Vec::new();
         for (partition, mut writer) in writers.into_iter().enumerate() {
-            if told[partition] {
+            if let Some(mark) = marks[partition] {
                 writer.append(&mut self.packer, now_ms, None, Some(mark), NO_HEADERS)?;
                 written.push((partition, writer.take(&mut self.packer)?));
             }

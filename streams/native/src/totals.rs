@@ -133,7 +133,8 @@ impl Totals {
         Ok(to_python(py, batches))
     }
 
-    /// Donations that came late, and those whose minute or hour had left memory; since the last call.
+    /// Donations that came late, and those whose minute or hour had left memory, for each of the two; since the last
+    /// call.
     fn take_counts(&mut self) -> (u64, u64) {
         (std::mem::take(&mut self.state.late_donations), std::mem::take(&mut self.state.released_donations))
     }
@@ -189,7 +190,11 @@ impl State {
         let delta: Delta = serde_json::from_slice(value).map_err(|error| broken(error.to_string()))?;
         let project = self.project(name);
         for MinuteSum(minute_ms, fen, donations) in delta.minutes {
-            for table in self.tables_of(minute_ms)? {
+            let tables = self.tables_of(minute_ms)?;
+            if tables[Kind::Minute as usize].is_none() {
+                self.late_donations += donations; // its minute is past and gone
+            }
+            for table in tables {
                 match table {
                     None => self.released_donations += donations,
                     Some(table) => self.add(table, project, fen, donations)?,
