@@ -4,6 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from streams.monitoring.dashboard import dashboard_json
 from streams.monitoring.page import metrics_page
 
 ROOT = Path(__file__).parents[2]
@@ -11,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 
 def documents() -> dict[str, str]:
     """Every generated file: its path in the repository, and its text."""
-    return {"docs/metrics.md": metrics_page()}
+    return {"docs/metrics.md": metrics_page(), "deploy/grafana/dashboards/everycent.json": dashboard_json()}
 
 
 def drift(root: Path) -> list[str]:

@@ -20,6 +20,7 @@ ledger.
 
 `stage` is `split` or `totals`, `topic` and `partition` are those of the input. No label has an id of a project, an
 order or a person. Besides these, the Python library's metrics of the process (`process_…`, `python_…`) are served.
+[The runbook](runbook.md) has the alerts that go by them.
 """
 
 

@@ -1,0 +1,163 @@
+"""A real Prometheus that scrapes real workers answers all that the dashboard and the alerts ask."""
+
+import asyncio
+import json
+import re
+import subprocess
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from streams.domain.load import LoadPlan
+from streams.metrics import METRICS, Kind
+from streams.monitoring.dashboard import queries
+from streams.settings import Settings
+from streams.simulation import run_simulation
+from tests.deploy.test_alerts import ALERTS, AUDIT, RECORDED, series_of
+from tests.kafka.scrapes import free_port
+from tests.kafka.workers import audited, running_workers, wait_until
+from tests.needs import need
+
+FOLDER = Path(__file__).parents[2] / "deploy/prometheus"
+SCRIPT = str(Path(__file__).parent / "local_worker.py")
+SCRAPE_S = 1
+WINDOW = "2m"  # in place of Grafana's $__rate_interval: all that the test does lies within
+
+
+class Prometheus:
+    """One that runs, asked over HTTP."""
+
+    def __init__(self, port: int) -> None:
+        self._address = f"http://127.0.0.1:{port}"
+
+    def get(self, path: str, **arguments: str) -> Any:
+        try:
+            with urllib.request.urlopen(
+                f"{self._address}{path}?{urllib.parse.urlencode(arguments)}", timeout=30
+            ) as answer:
+                return json.loads(answer.read())["data"]
+        except urllib.error.HTTPError as error:
+            raise AssertionError(f"{arguments}: {error.read().decode()}") from None
+
+    def ask(self, expression: str) -> list[Any]:
+        """The samples that the expression gives now."""
+        result: list[Any] = self.get("/api/v1/query", query=expression)["result"]
+        return result
+
+    def is_up(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self._address}/-/ready", timeout=5) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
+
+@contextmanager
+def running_prometheus(folder: Path, targets: list[int]) -> Iterator[Prometheus]:
+    """With the project's own rules, on a port of its own, scraping workers at `targets`."""
+    program = need("prometheus", why="Debian's package `prometheus` brings; it scrapes the workers here")
+    configuration = {
+        "global": {"scrape_interval": f"{SCRAPE_S}s", "evaluation_interval": f"{SCRAPE_S}s"},
+        "rule_files": [str(FOLDER / name) for name in ("rules.yml", "alerts.yml")],
+        "scrape_configs": [
+            {
+                "job_name": "everycent-workers",
+                "static_configs": [{"targets": [f"127.0.0.1:{port}" for port in targets]}],
+            }
+        ],
+    }
+    (folder / "prometheus.yml").write_text(yaml.safe_dump(configuration))
+    port, log = free_port(), folder / "prometheus.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [
+                program,
+                f"--config.file={folder}/prometheus.yml",
+                f"--storage.tsdb.path={folder}/data",
+                f"--web.listen-address=127.0.0.1:{port}",
+            ],
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        found = Prometheus(port)
+        wait_until(found.is_up, 60, lambda: log.read_text(errors="replace"))
+        yield found
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def without_threshold(expression: str) -> list[str]:
+    """What an alert compares, its threshold and its conditions left out: the figures that must be there."""
+    present = re.sub(r"^absent\((.*)\)$", r"\1", expression)
+    return [re.sub(r"\s(?:>=|<=|==|>|<)\s[\d.]+$", "", part) for part in re.split(r"\s+and (?:on \(\) )?", present)]
+
+
+def test_a_threshold_is_taken_off() -> None:
+    assert without_threshold("sum(x) > 0 and on () sum(rate(y[5m])) == 0") == ["sum(x)", "sum(rate(y[5m]))"]
+    assert without_threshold("absent(x == 1)") == ["x"]
+    assert without_threshold(ALERTS["EverycentLag"]["expr"]) == ["topic:everycent_partition_lag_seconds:max"]
+
+
+async def test_every_query_of_dashboard_and_alerts_gets_an_answer(topics: Settings, tmp_path: Path) -> None:
+    need("prometheus", why="Debian's package `prometheus` brings; it scrapes the workers here")
+    first, second = (topics.model_copy(update={"metrics_port": free_port()}) for _ in range(2))
+    with running_workers(first) as workers, running_workers(second) as others:
+        leaving, staying = others.start(command=[SCRIPT]), workers.start(command=[SCRIPT])
+        for worker in (leaving, staying):
+            worker.wait_for("partition ready", timeout_s=120)
+        with running_prometheus(tmp_path, [first.metrics_port, second.metrics_port]) as prometheus:
+
+            def is_shared() -> bool:
+                return len(prometheus.ask("everycent_partition_ready == 1")) == 2 * topics.partitions
+
+            wait_until(is_shared, 120, lambda: workers.logs() + others.logs())
+            await asyncio.sleep(3 * SCRAPE_S)  # counters are seen before they grow
+            for seed in range(3):
+                await run_simulation(topics, LoadPlan(3_000, seed=seed, repeats_share=0.05, malformed_share=0.05))
+                await asyncio.sleep(2 * SCRAPE_S)
+            assert leaving.stop() == 0  # the other one restores its partitions, which are figures too
+            staying.wait_for("partition ready", 2 * topics.partitions, timeout_s=120)
+            await audited(topics, workers)
+            asked = [
+                *(query.replace("$__rate_interval", WINDOW) for query in queries()),
+                *(rule["expr"] for rule in RECORDED.values()),
+                *(part for alert in ALERTS.values() for part in without_threshold(alert["expr"])),
+                *(f"{metric.name}{'_bucket' if metric.kind is Kind.HISTOGRAM else ''}" for metric in METRICS),
+            ]
+            check_answers(prometheus, [query for query in asked if not series_of(query) & AUDIT])
+            check_rules(prometheus)
+            (share,) = prometheus.ask("everycent_rejected_orders:ratio_rate5m")
+            assert 0 < float(share["value"][1]) < 1
+        workers.check_unharmed()
+
+
+def check_answers(prometheus: Prometheus, asked: list[str]) -> None:
+    """Each gives figures, none of them NaN. Within the time in which the rules are evaluated some more times."""
+    silent: list[str] = []
+
+    def all_answer() -> bool:
+        silent[:] = [query for query in asked if not any(is_figure(sample) for sample in prometheus.ask(query))]
+        return not silent
+
+    wait_until(all_answer, 60, lambda: f"no answer to {silent}")
+
+
+def is_figure(sample: Any) -> bool:
+    return sample["value"][1] not in {"NaN", "+Inf", "-Inf"}
+
+
+def check_rules(prometheus: Prometheus) -> None:
+    """Prometheus has evaluated each without an error, and calls nobody: all is well here."""
+    groups = prometheus.get("/api/v1/rules")["groups"]
+    rules = {rule["name"]: rule for group in groups for rule in group["rules"]}
+    assert rules.keys() == ALERTS.keys() | RECORDED.keys()
+    assert {rule["health"] for rule in rules.values()} == {"ok"}, rules
+    assert [name for name, rule in rules.items() if rule.get("state") == "firing"] == []
