@@ -7,6 +7,7 @@ COMMIT_MAX_BYTES = 8 * 1_048_576  # of input values, and the batch that exceeds 
 PACKED_RATIO = 2  # for that, a packed byte counts as so many: it holds more, but the extension is faster too
 BACKLOG_RECORDS = 8_192  # a partition that is further from its end has a backlog: live it is some hundreds
 COMMIT_REST = 3  # a partition rests so many times as long as its last commit took: commits take a fourth of the time
+LEVELS_EVERY_S = 1.0  # what a partition holds is counted for the metrics so often: it costs more than a commit's counts
 COMMIT_STRETCH = 8  # under a backlog a commit may wait so many intervals: fewer totals for the same donations
 ZSTD_LEVEL = 1  # what the extension packs with: level 3 takes twice the time for a twentieth less
 OUTGOING_BATCH_BYTES = 256 * 1024  # unpacked; a record batch that we write, well under the topics' max.message.bytes

@@ -78,7 +78,7 @@ class Processor(Protocol):
         """Called once when the input has had nothing for a while; True if there is something to commit now."""
 
     def levels(self) -> Figures:
-        """How much it holds now, for gauges; asked when it is restored and after each commit."""
+        """How much it holds now, for gauges; asked when it is restored and then now and then."""
 
 
 @dataclass(frozen=True, slots=True)

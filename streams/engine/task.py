@@ -93,7 +93,8 @@ class PartitionTask:
         self.phase = Phase.STARTING
         self.position = 0  # the next input offset to fold
         self.committed = 0  # the input offset that the last commit was good up to
-        self.levels: Figures = NO_FIGURES  # how much it holds, as of the last commit; replaced, never changed
+        self.levels: Figures = NO_FIGURES  # how much it holds, as of a commit; replaced, never changed
+        self._levels_due = 0.0  # when it is to be asked again, by the loop's clock
         self._fresh_s = 0.0  # all that was appended before this time is committed; 0: not known yet
         self._ready_s = 0.0  # since when it runs
         self._folded_ms = 0  # when what was folded last was appended
@@ -200,7 +201,7 @@ class PartitionTask:
             took_s = asyncio.get_running_loop().time() - began
             self._services.metrics.count(RESTORES, self._stage.name)
             self._services.metrics.observe(RESTORE_SECONDS, took_s, self._stage.name)
-            self.levels = processor.levels()
+            self._take_levels(processor)
             await self._services.seek(self.tp, self.position)
             self._ready_s = time.time()
             self.phase = Phase.RUNNING
@@ -251,6 +252,7 @@ class PartitionTask:
         while not self._stop_asked.is_set():
             folded = await self._fold_next(processor, loop.time() + idle_s)
             if folded is None:
+                self._take_levels(processor)
                 if idle or self._stop_asked.is_set() or not processor.fold_idle():
                     continue
                 idle = True
@@ -293,13 +295,18 @@ class PartitionTask:
             self._rested_at = clock() + limits.COMMIT_REST * (clock() - began)
             self.committed = self.position
             self._measure(output, folded, clock() - started)
-            self.levels = processor.levels()
+            if clock() >= self._levels_due:
+                self._take_levels(processor)
             self._log.debug("committed", **work.fields, written=output.record_count)
             self._folding = False
             self._folded_bytes = 0
             self._failures = 0
             self._services.on_step(Step.COUNTED, self.tp)
         self._services.on_output(self.tp, output)
+
+    def _take_levels(self, processor: Processor) -> None:
+        self.levels = processor.levels()
+        self._levels_due = asyncio.get_running_loop().time() + limits.LEVELS_EVERY_S
 
     def _measure(self, output: Output, folded: int, seconds: float) -> None:
         """Count what is committed, and only that."""

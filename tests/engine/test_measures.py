@@ -67,7 +67,7 @@ class Deployment:
         self.writer = Writer(list(failures))
         self.services = Services(lambda _: self.writer, open_log, self.fetch, nothing)
         stage = Stage("split", "orders", lambda _: Counting())
-        self.task = PartitionTask(Settings(commit_interval_ms=10), stage, 0, self.services)
+        self.task = PartitionTask(Settings(commit_interval_ms=10, idle_after_ms=100), stage, 0, self.services)
         self.appended_ms = int(time.time() * 1_000) - AGO_MS
         self.records = [OrderRecord(offset, self.appended_ms + offset, b"k", b"v") for offset in range(5)]
 
@@ -77,7 +77,7 @@ class Deployment:
     async def run_until_committed(self) -> None:
         running = asyncio.ensure_future(self.task.run())
         async with asyncio.timeout(30):
-            while not self.writer.commits:  # noqa: ASYNC110
+            while not self.writer.commits or not self.task.levels[DEDUPE_IDS,]:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         self.task.stop()
         await running
