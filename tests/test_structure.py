@@ -22,14 +22,7 @@ MODULES = {
 TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in MODULES.items()}
 
 # What stands below all layers. These know each other, the contract, and nothing else of ours.
-FOUNDATION = (
-    "streams.errors",
-    "streams.settings",
-    "streams.logs",
-    "streams.metrics",
-    "streams.metrics_server",
-    "streams.metrics_audit",
-)
+FOUNDATION = ("streams.errors", "streams.settings", "streams.logs", "streams.metrics", "streams.metrics_server")
 
 # schemas <- domain <- engine <- agents <- worker, cli. Who isn't named here (worker, simulation, demo, ...) puts things
 # together and may import all but the command line.

@@ -1,4 +1,4 @@
-"""A real Prometheus that scrapes real workers answers all that the dashboard and the alerts ask."""
+"""A real Prometheus that scrapes workers and a following audit answers all that the dashboard and the alerts ask."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ from streams.metrics import METRICS, Kind
 from streams.monitoring.dashboard import queries
 from streams.settings import Settings
 from streams.simulation import run_simulation
-from tests.deploy.test_alerts import ALERTS, AUDIT, RECORDED, series_of
+from tests.deploy.test_alerts import ALERTS, RECORDED
 from tests.kafka.scrapes import free_port
 from tests.kafka.workers import audited, running_workers, wait_until
 from tests.needs import need
@@ -108,12 +108,13 @@ def test_a_threshold_is_taken_off() -> None:
 
 async def test_every_query_of_dashboard_and_alerts_gets_an_answer(topics: Settings, tmp_path: Path) -> None:
     need("prometheus", why="Debian's package `prometheus` brings; it scrapes the workers here")
-    first, second = (topics.model_copy(update={"metrics_port": free_port()}) for _ in range(2))
-    with running_workers(first) as workers, running_workers(second) as others:
+    first, second, third = (topics.model_copy(update={"metrics_port": free_port()}) for _ in range(3))
+    with running_workers(first) as workers, running_workers(second) as others, running_workers(third) as audits:
+        audits.start("audit", "--follow", command=["-m", "streams.cli"])
         leaving, staying = others.start(command=[SCRIPT]), workers.start(command=[SCRIPT])
         for worker in (leaving, staying):
             worker.wait_for("partition ready", timeout_s=120)
-        with running_prometheus(tmp_path, [first.metrics_port, second.metrics_port]) as prometheus:
+        with running_prometheus(tmp_path, [each.metrics_port for each in (first, second, third)]) as prometheus:
 
             def is_shared() -> bool:
                 return len(prometheus.ask("everycent_partition_ready == 1")) == 2 * topics.partitions
@@ -132,11 +133,14 @@ async def test_every_query_of_dashboard_and_alerts_gets_an_answer(topics: Settin
                 *(part for alert in ALERTS.values() for part in without_threshold(alert["expr"])),
                 *(f"{metric.name}{'_bucket' if metric.kind is Kind.HISTOGRAM else ''}" for metric in METRICS),
             ]
-            check_answers(prometheus, [query for query in asked if not series_of(query) & AUDIT])
+            check_answers(prometheus, asked)
             check_rules(prometheus)
             (share,) = prometheus.ask("everycent_rejected_orders:ratio_rate5m")
             assert 0 < float(share["value"][1]) < 1
+            (conserved,) = prometheus.ask("everycent_audit_conserved")
+            assert conserved["value"][1] == "1"
         workers.check_unharmed()
+        audits.check_unharmed()
 
 
 def check_answers(prometheus: Prometheus, asked: list[str]) -> None:
