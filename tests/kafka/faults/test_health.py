@@ -16,7 +16,7 @@ def with_port(settings: Settings) -> Settings:
     return settings.model_copy(update={"metrics_port": free_port(), "stall_timeout_s": STALL_TIMEOUT_S})
 
 
-def until(settings: Settings, page: str, status: int, workers: Workers, timeout_s: float = 60) -> list[str]:
+def until(settings: Settings, page: str, status: int, workers: Workers, timeout_s: float = 120) -> list[str]:
     """Wait until the page answers so; the problems that it names."""
     port = settings.metrics_port
     wait_until(lambda: probe(port, page)[0] == status, timeout_s, lambda: f"{probe(port, page)}\n{workers.logs()}")
@@ -31,7 +31,7 @@ async def test_a_worker_whose_event_loop_stands_is_not_healthy_and_is_again_when
     blocking.touch()
     with running_workers(settings) as workers:
         worker = workers.start(str(blocking), command=[str(FOLDER / "slow_worker.py")])
-        worker.wait_for("partition ready", 2 * settings.partitions)
+        worker.wait_for("partition ready", 2 * settings.partitions, timeout_s=120)
         assert probe(settings.metrics_port, "healthz") == (200, [])
         await load(settings, 500, seed=5)
         problems = until(settings, "healthz", 503, workers)
@@ -48,7 +48,7 @@ async def test_a_worker_with_a_partition_that_is_stuck_is_not_healthy_and_names_
     settings = with_port(proxied)
     with running_workers(settings) as workers:
         worker = workers.start(command=[LOCAL])
-        worker.wait_for("partition ready", 2 * settings.partitions, timeout_s=60)
+        worker.wait_for("partition ready", 2 * settings.partitions, timeout_s=120)
         proxy.set(Api.END_TXN, never)
         await load(deployment, 3_000, seed=7)
         problems = until(settings, "healthz", 503, workers)
