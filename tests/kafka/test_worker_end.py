@@ -11,7 +11,7 @@ from pathlib import Path
 
 from aiokafka import AIOKafkaProducer
 
-from streams.engine.connection import stop_producer, transactional_producer
+from streams.engine.connection import look_at, stop_producer, transactional_producer
 from streams.engine.embedded_broker import EmbeddedBroker
 from streams.engine.limits import LEAVE_TIMEOUT_S, PRODUCER_STOP_TIMEOUT_S
 from streams.settings import Settings
@@ -83,7 +83,8 @@ async def stuck_producer(own_broker: EmbeddedBroker, deployment: Settings) -> As
     await producer.begin_transaction()
     os.kill(own_broker.pid, signal.SIGSTOP)
     try:
-        await producer.send(deployment.topics.orders, b"x")
+        sent = await producer.send(deployment.topics.orders, b"x")
+        sent.add_done_callback(look_at)  # as a commit does
         await asyncio.sleep(0.5)  # it is on its way
         yield producer
     finally:
