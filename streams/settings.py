@@ -53,6 +53,16 @@ class Settings(BaseSettings):
     """Fold in the Rust extension, where it is installed; `false`: in Python, to the same bytes but slower."""
     metrics_port: Annotated[int, Field(ge=0, le=65_535)] = 9464
     """Port of the Prometheus metrics; 0: off."""
+    serve_host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
+    """Where `serve` listens: an address of this machine; `0.0.0.0`: whoever reaches it may look."""
+    serve_port: Annotated[int, Field(ge=0, le=65_535)] = 8080
+    """Port of the page and the API; 0: a free one."""
+    serve_update_interval_ms: Annotated[int, Field(ge=50, le=10_000)] = 500
+    """A watcher gets new figures at most once in so long, ms."""
+    serve_watchers_max: Annotated[int, Field(ge=1, le=100_000)] = 4_000
+    """So many may watch at once; who comes then is asked to come again."""
+    serve_cors_origins: str = ""
+    """Origins whose pages may read the API, separated by commas, such as `https://a.example`; empty: none."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The least severe log line that is written."""
     log_format: Literal["console", "json"] = "console"
@@ -96,6 +106,19 @@ class Settings(BaseSettings):
         except (KeyError, OSError, ValueError):
             raise ValueError(f"{name!r} is not a zone of the IANA database, such as Asia/Shanghai") from None
         return name
+
+    @field_validator("serve_cors_origins")
+    @classmethod
+    def _origins_are_origins(cls, origins: str) -> str:
+        for origin in filter(None, (each.strip() for each in origins.split(","))):
+            parts = urlsplit(origin)
+            if (
+                parts.scheme not in {"http", "https"}
+                or not parts.netloc
+                or origin != f"{parts.scheme}://{parts.netloc}"
+            ):
+                raise ValueError(f"{origin!r} is no origin, such as https://a.example (without a path)")
+        return origins
 
     @field_validator("broker_sasl_oauth_token_url")
     @classmethod
@@ -145,6 +168,10 @@ class Settings(BaseSettings):
     def heartbeat_interval_ms(self) -> int:
         """A tenth of the session: some may be lost, and a worker that lost its partitions soon knows."""
         return self.session_timeout_ms // 10
+
+    @property
+    def serve_origins(self) -> frozenset[str]:
+        return frozenset(filter(None, (each.strip() for each in self.serve_cors_origins.split(","))))
 
     @property
     def topics(self) -> Topics:

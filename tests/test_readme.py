@@ -29,6 +29,7 @@ DOCUMENTS = (
     "docs/security.md",
     "docs/metrics.md",
     "docs/runbook.md",
+    "docs/serve.md",
 )
 TEXTS = {name: (ROOT / name).read_text(encoding="utf-8") for name in DOCUMENTS}
 README, ARCHITECTURE, CONTRACT = TEXTS["README.md"], TEXTS["ARCHITECTURE.md"], TEXTS["docs/contract.md"]

@@ -53,3 +53,15 @@ def test_an_unknown_mechanism_is_named_with_those_that_there_are(monkeypatch):
     line = told(monkeypatch, {**SCRAM, "BROKER_SASL_MECHANISM": "GSSAPI"})
     assert line.startswith(f"{PREFIX}BROKER_SASL_MECHANISM='GSSAPI'")
     assert "'OAUTHBEARER'" in line
+
+
+@pytest.mark.parametrize("origin", ["charity.example", "https://a.example/", "https://a.example,ftp://b.example", "*"])
+def test_an_origin_that_is_none_is_named(monkeypatch, origin):
+    line = told(monkeypatch, {"SERVE_CORS_ORIGINS": origin})
+    assert line.startswith(f"{PREFIX}SERVE_CORS_ORIGINS=")
+    assert "https://a.example (without a path)" in line
+
+
+def test_origins_are_separated_by_commas(monkeypatch):
+    monkeypatch.setenv(f"{PREFIX}SERVE_CORS_ORIGINS", "https://a.example, http://b.example:8080")
+    assert load_settings().serve_origins == {"https://a.example", "http://b.example:8080"}

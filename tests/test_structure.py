@@ -39,6 +39,10 @@ MAY_IMPORT = {
         *("schemas", "streams.domain", "streams.views", "streams.settings", "streams.errors"),
         *("streams.engine.reader", "streams.engine.connection", "streams.engine.refusals"),
     ),
+    "streams.serve": (
+        *("schemas", "streams.domain", "streams.serve", *FOUNDATION),
+        *("streams.engine.reader", "streams.engine.connection"),
+    ),
     "streams.cli": ("schemas", "streams"),
 }
 

@@ -9,8 +9,10 @@ from streams import __version__
 from streams.cli.audit import audit
 from streams.cli.broker import broker
 from streams.cli.demo import demo
+from streams.cli.projects import projects
 from streams.cli.rejected import rejected
 from streams.cli.replay import replay_rejected
+from streams.cli.serve import serve
 from streams.cli.simulate import simulate
 from streams.cli.topics import topics
 from streams.cli.totals import totals
@@ -48,6 +50,8 @@ app.command()(audit)
 app.command()(rejected)
 app.command(name="replay-rejected")(replay_rejected)
 app.command()(worker)
+app.command()(serve)
+app.add_typer(projects, name="projects")
 app.command()(demo)
 
 

@@ -22,6 +22,8 @@ class AccessRole(StrEnum):
     READER = "reader"
     AUDITOR = "auditor"
     REPLAYER = "replayer"
+    SERVER = "server"
+    REGISTRAR = "registrar"
 
 
 ROLE_COMMANDS = {
@@ -31,6 +33,8 @@ ROLE_COMMANDS = {
     AccessRole.READER: "totals, audit, rejected, topics list",
     AccessRole.AUDITOR: "audit, audit --follow",
     AccessRole.REPLAYER: "replay-rejected",
+    AccessRole.SERVER: "serve",
+    AccessRole.REGISTRAR: "projects import",
 }
 
 
@@ -85,6 +89,14 @@ def rights(role: AccessRole, settings: Settings) -> tuple[Right, ...]:
             (Topic.DONATIONS, Operation.READ),
             (Topic.REJECTED_ORDERS, Operation.READ),
         ],
+        AccessRole.SERVER: [
+            (Topic.PROJECT_TOTALS, Operation.READ),
+            (Topic.PROJECTS, Operation.READ),
+            # Of these it wants the ends alone, but looks whether what lies before them is more than markers.
+            (Topic.ORDERS, Operation.READ),
+            (Topic.PROJECT_DELTAS, Operation.READ),
+        ],
+        AccessRole.REGISTRAR: [*_both(Topic.PROJECTS)],
     }
     topics = [Right(Resource.TOPIC, settings.topics.name(topic), operation) for topic, operation in topic_rights[role]]
     return (*topics, *_group_rights(role, settings), *_transaction_rights(role, settings))
@@ -94,10 +106,14 @@ def _both(topic: Topic) -> tuple[tuple[Topic, Operation], ...]:
     return (topic, Operation.READ), (topic, Operation.WRITE)
 
 
+# They see by its offsets how far the workers have come.
+_LOOK_AT_THE_GROUP = {AccessRole.READER, AccessRole.AUDITOR, AccessRole.REPLAYER, AccessRole.SERVER}
+
+
 def _group_rights(role: AccessRole, settings: Settings) -> Iterator[Right]:
     if role is AccessRole.WORKER:
         yield Right(Resource.GROUP, settings.app_id, Operation.READ)
-    elif role in {AccessRole.READER, AccessRole.AUDITOR, AccessRole.REPLAYER}:  # how far the workers have come
+    elif role in _LOOK_AT_THE_GROUP:
         yield Right(Resource.GROUP, settings.app_id, Operation.DESCRIBE)
 
 

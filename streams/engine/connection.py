@@ -217,4 +217,15 @@ async def open_consumer(settings: Settings, **options: Any) -> AsyncIterator[AIO
     except DENIALS as error:
         raise explain(settings, error) from error
     finally:
+        await _stop_consumer(consumer)
+
+
+async def _stop_consumer(consumer: AIOKafkaConsumer) -> None:
+    """Stop. Where a broker has gone, aiokafka cancels a fetch that waits for its next try, and is cancelled by that."""
+    task = asyncio.current_task()
+    try:
         await consumer.stop()
+    except asyncio.CancelledError:
+        await consumer._client.close()  # noqa: SLF001 - what its `stop` didn't come to
+        if task is None or task.cancelling():
+            raise

@@ -4,11 +4,13 @@ import os
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from streams.engine.broker_runtime import KAFKA_VERSION
 
+PROJECTS = Path(__file__).parents[1] / "serve" / "projects.csv"
 COMMANDS = [
     ("topics", "create"),
     ("topics", "list"),
@@ -18,6 +20,8 @@ COMMANDS = [
     ("rejected",),
     ("replay-rejected",),
     ("worker",),
+    ("serve", "--port", "0"),
+    ("projects", "import", str(PROJECTS)),
 ]
 
 

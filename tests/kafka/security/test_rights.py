@@ -17,7 +17,9 @@ from streams.engine.embedded_broker import EmbeddedBroker
 from streams.engine.reader import open_reader
 from streams.engine.topic_admin import create_topics, existing_topics
 from streams.errors import AccessError
+from streams.projects import import_projects
 from streams.replay import replay_mended, replay_rejected
+from streams.serve.server import serving
 from streams.settings import Settings, child_environment
 from streams.views.audit import run_audit
 from streams.views.audit_follow import Follower
@@ -27,6 +29,7 @@ from tests.kafka.security.deployment import SPARE_USERS, as_user, changed, grant
 from tests.kafka.security.test_whole_job import MENDED
 from tests.kafka.workers import load
 
+PROJECTS = Path(__file__).parents[2] / "serve" / "projects.csv"
 WORKERS_AT_ONCE = 3
 WORKER_TIMEOUT_S = 120
 SPARE = [f"spare-{number}" for number in range(SPARE_USERS)]
@@ -136,6 +139,17 @@ async def work_as_auditor(settings: Settings) -> None:
         await follower.run()
 
 
+async def work_as_server(settings: Settings) -> None:
+    async with serving(changed(settings, serve_port=0)) as (_, working):
+        ended, _ = await asyncio.wait(working, timeout=WORKER_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED)
+        for task in ended:
+            task.result()
+
+
+async def work_as_registrar(settings: Settings) -> None:
+    await import_projects(settings, PROJECTS)
+
+
 async def work_as_source(settings: Settings) -> None:
     await load(settings, orders=10, seed=2)
 
@@ -150,6 +164,8 @@ async def work_as_admin(settings: Settings) -> None:
         (AccessRole.READER, work_as_reader),
         (AccessRole.AUDITOR, work_as_auditor),
         (AccessRole.REPLAYER, work_as_replayer),
+        (AccessRole.SERVER, work_as_server),
+        (AccessRole.REGISTRAR, work_as_registrar),
         (AccessRole.SOURCE, work_as_source),
         (AccessRole.ADMIN, work_as_admin),
     ],
@@ -174,6 +190,8 @@ async def test_each_role_writes_where_it_must_and_nowhere_else(guarded, deployme
         AccessRole.READER: set(),
         AccessRole.AUDITOR: set(),
         AccessRole.REPLAYER: {Topic.ORDERS},
+        AccessRole.SERVER: set(),
+        AccessRole.REGISTRAR: {Topic.PROJECTS},
     }
     for role, topics in may_write.items():
         settings = await grant_role(guarded, role, deployment)

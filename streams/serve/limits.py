@@ -1,0 +1,22 @@
+"""Every limit of the server, in one place, with its reason."""
+
+QUERY_MAX_BYTES = 2_048  # of a request's path and query: the longest that we understand is a search
+HEADERS_MAX_BYTES = 8_190  # of one header line
+ROWS_MAX = 2_000  # in one answer: a day's minutes, with room
+ROWS_DEFAULT = 100
+TOP_MAX = 100
+SEARCH_MAX_CHARACTERS = 100
+SEARCH_OFFSET_MAX = 10_000  # whoever looks further than that wants another search
+RECENT_MINUTES = 30  # an event carries so many; a page that missed more asks for the day
+TOP_IN_EVENT = 10
+
+FETCH_MAX_RECORDS = 5_000  # taken into the index at a stretch: some 30 ms
+INDEX_CACHE_KIB = 64 * 1_024  # SQLite's share of memory; the rest of the index is on disk
+
+STATUS_INTERVAL_S = 2.0  # a watcher hears so often how fresh the figures are, though nothing has come
+LOOK_INTERVAL_S = 0.5  # how often the broker is asked how far the workers are
+LOOK_TIMEOUT_S = 5.0  # ... and how long that may take before it counts as away
+WATCHER_STUCK_S = 30.0  # who has taken nothing for so long has gone
+SEND_BUFFER_BYTES = 32 * 1_024  # of the kernel, for each watcher: old states must not pile up there either
+CATCH_UP_WAIT_S = 5.0  # how long a watcher that has seen more than we have waits before it begins anew
+STOP_TIMEOUT_S = 5.0

@@ -1,0 +1,118 @@
+"""`everycent serve`, put together: the follower, the looks, the hub and HTTP, until a signal.
+
+Nothing survives it and nothing needs to: the next one reads the topics again.
+"""
+
+import asyncio
+import signal
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import structlog
+from aiohttp import web
+
+from streams.domain.freshness import Look
+from streams.domain.windows import Calendar
+from streams.engine.reader import open_reader
+from streams.errors import UserError
+from streams.serve import limits
+from streams.serve.follow import Follower
+from streams.serve.http import Service, make_app
+from streams.serve.hub import Hub
+from streams.serve.index import TotalsIndex
+from streams.serve.looks import Looks
+from streams.serve.state import State
+from streams.settings import Settings
+
+logger = structlog.get_logger(__name__)
+
+
+def wall_clock_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+async def run_server(settings: Settings, on_address: Callable[[str], None]) -> None:
+    """Serve until SIGTERM or SIGINT. `on_address` is told where, once connections are taken.
+
+    Raises UserError for what a person can mend.
+    """
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await _check_topics(settings)
+    async with serving(settings) as (address, working):
+        on_address(address)
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait([stopping, *working], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopping.cancel()
+        for task in working:
+            if task.done():
+                task.result()
+
+
+@asynccontextmanager
+async def serving(settings: Settings) -> AsyncIterator[tuple[str, list[asyncio.Task[None]]]]:
+    """A server for as long as the block lasts: its address, and the tasks that must not end before it does."""
+    loop = asyncio.get_running_loop()
+    with tempfile.TemporaryDirectory(prefix="everycent-serve-") as folder:
+        index = TotalsIndex(Path(folder), Calendar(settings.timezone), settings)
+        state = State(index)
+        hub = Hub(state, settings.serve_update_interval_ms / 1_000, wall_clock_ms)
+        follower = Follower(settings, state, hub.note)
+
+        def take(look: Look | None) -> None:
+            answers = look is not None
+            if answers is not state.broker_answers:
+                log = logger.info if answers else logger.warning
+                log("the broker answers again" if answers else "the broker doesn't answer, so the figures stand still")
+                state.broker_answers = answers
+            if look is not None:
+                state.freshness.look(look, follower.totals_read)
+
+        service = Service(state, hub, wall_clock_ms, settings.serve_watchers_max, settings.serve_origins)
+        runner = web.AppRunner(
+            make_app(service),
+            access_log=None,
+            keepalive_timeout=30,
+            shutdown_timeout=limits.STOP_TIMEOUT_S,
+            max_line_size=limits.HEADERS_MAX_BYTES,
+            max_field_size=limits.HEADERS_MAX_BYTES,
+        )
+        await runner.setup()
+        working: list[asyncio.Task[None]] = []
+        try:
+            address = await _listen(runner, settings)
+            working += [loop.create_task(each) for each in (follower.run(), Looks(settings, take).run(), hub.run())]
+            yield address, working
+        finally:
+            for task in working:
+                task.cancel()
+            await asyncio.gather(*working, return_exceptions=True)
+            await runner.cleanup()
+            index.close()
+
+
+async def _check_topics(settings: Settings) -> None:
+    """Tell a person at once, and not by a page that never fills. Raises UserError."""
+    async with open_reader(settings) as reader:
+        for topic in (settings.topics.project_totals, settings.topics.projects):
+            await reader.partitions(topic)
+
+
+async def _listen(runner: web.AppRunner, settings: Settings) -> str:
+    host, port = settings.serve_host, settings.serve_port
+    try:
+        await web.TCPSite(runner, host, port, backlog=1_024).start()
+    except OSError as error:
+        raise UserError(
+            f"can't listen on {host}:{port} ({error.strerror or error}). Choose another with --host and --port, "
+            "or EVERYCENT_SERVE_HOST and EVERYCENT_SERVE_PORT."
+        ) from error
+    bound_port = runner.addresses[0][1]
+    shown = f"[{host}]" if ":" in host else host
+    return f"http://{shown}:{bound_port}/"
