@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from streams.demo_processes import EVERYCENT, Child, Crew, status_text
+from streams.demo_processes import EVERYCENT, Child, Crew, free_port, status_text
 from streams.domain.load import ORDERS_MAX, SEED_MAX
 from streams.engine.embedded_broker import EmbeddedBroker
 from streams.engine.leash import Leash
@@ -104,6 +104,7 @@ class _Demo:
         self._broker: EmbeddedBroker | None = None
         self._crew: Crew | None = None
         self._load: Child | None = None
+        self._page: Child | None = None
         self._watching: asyncio.Task[None] | None = None
         self._has_topics = False
         self._phase = "starting"
@@ -145,6 +146,7 @@ class _Demo:
             environment = child_environment(self._settings)
             self._crew = Crew(self._leash, plan.workers, plan.worker_command, self._folder, environment)
             self._crew.start()
+            self._start_page(environment)
             self._output.say(
                 f"{plan.workers} workers start; {plan.orders:,} orders (seed {plan.seed}) are on their way."
             )
@@ -160,6 +162,14 @@ class _Demo:
         finally:
             self._watching.cancel()
             await asyncio.wait([self._watching])
+
+    def _start_page(self, environment: dict[str, str]) -> None:
+        """The page, on its usual port if that is free. The demo goes on without it, should it end."""
+        port = free_port(self._settings.serve_port)
+        command = [*EVERYCENT, "serve", "--host", "127.0.0.1", "--port", str(port)]
+        own_folder = {**environment, "TMPDIR": str(self._folder)}  # so that its index goes with the demo's folder
+        self._page = Child(self._leash, command, self._folder / "page.log", own_folder)
+        self._output.say(f"Watch it live in a browser, in a moment: http://127.0.0.1:{port}/")
 
     async def _batch(self, interruption: Interruption) -> AuditReport:
         """Load, process, audit."""
@@ -257,6 +267,9 @@ class _Demo:
             self._watching.result()
         for news in self._crew.check():
             self._output.say(news)
+        if self._page is not None and self._page.exit_status is not None:
+            self._output.say(f"The page {status_text(self._page.exit_status)}; {self._page.log_tail()}")
+            self._page = None
         if self._load is not None and self._load.exit_status:
             what = status_text(self._load.exit_status)
             raise UserError(f"the load generator {what}; {self._load.log_tail()}", ExitStatus.FAILED)
@@ -316,6 +329,9 @@ class _Demo:
         if self._load is not None and self._load.exit_status is None:
             self._load.ask_to_stop()
             self._load.wait_or_kill(5)
+        if self._page is not None and self._page.exit_status is None:
+            self._page.ask_to_stop()
+            self._page.wait_or_kill(5)
         broker_died = self._broker is not None and not self._broker.is_running
         if self._crew is not None and not broker_died:  # without it no worker can leave in order
             self._crew.stop()

@@ -4,10 +4,12 @@ Each is an ordinary `everycent` command with a log file of its own. None outlive
 """
 
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from streams.engine.leash import Leash
@@ -50,6 +52,16 @@ class Child:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+
+
+def free_port(wanted: int) -> int:
+    """A port of this machine that nobody has just now: the wanted one, or else any."""
+    for port in (wanted, 0):
+        with socket.socket() as probe, suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does it
+            probe.bind(("127.0.0.1", port))
+            return int(probe.getsockname()[1])
+    return 0
 
 
 def status_text(exit_status: int) -> str:

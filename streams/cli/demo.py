@@ -38,7 +38,8 @@ def demo(
     """All of it on this machine: broker, topics, workers, load, live view, and the audit's verdict.
 
     Starts a real Apache Kafka in a temporary folder; where EVERYCENT_BROKER names a broker, that one is used instead,
-    with topics of the demo's own. After the verdict it goes on with a steady live load until Ctrl-C.
+    with topics of the demo's own. It prints the address of a page that shows all of it live. After the verdict it goes
+    on with a steady live load until Ctrl-C.
 
     Exit status: 0 conserved, 1 not conserved, 2 could not tell, or no broker, 3 a part died.
 

@@ -1,12 +1,14 @@
 """`everycent demo` as people run it: a process of its own, no terminal, ended in every way that there is."""
 
 import asyncio
+import json
 import os
 import re
 import signal
 import subprocess
 import sys
 import time
+import urllib.request
 import uuid
 from contextlib import suppress
 from pathlib import Path
@@ -147,6 +149,20 @@ def test_a_demo_that_is_killed_takes_broker_and_workers_with_it(start):
     assert len(demo.started("simulate")) == 1
     demo.process.kill()
     demo.wait_gone()
+
+
+def test_a_demo_serves_the_page_and_takes_it_away_at_its_end(start, broker):
+    demo = start("--orders", "3000", broker=broker)
+    address = re.search(r"http://127.0.0.1:\d+/", demo.read_until("Watch it live in a browser")).group()
+    demo.read_until("live, 500 orders a second")
+    with urllib.request.urlopen(f"{address}api/v1/overview", timeout=60) as answer:
+        assert json.load(answer)["all"]["donations"] > 3_000
+    with urllib.request.urlopen(address, timeout=60) as answer:
+        assert b"everycent" in answer.read()
+    demo.process.send_signal(signal.SIGINT)
+    assert demo.finish() == 0, demo.text
+    assert demo.started() == []
+    assert list(demo.folder.iterdir()) == []
 
 
 def test_a_demo_whose_broker_dies_says_so_and_keeps_its_log(start):

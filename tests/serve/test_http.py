@@ -1,24 +1,22 @@
 import asyncio
 import json
 import socket
-from contextlib import asynccontextmanager
 
 import aiohttp
 import jsonschema
 import msgspec
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestClient, TestServer
 from openapi_spec_validator import validate
 
 from schemas.limits import INT64_MAX
 from schemas.totals import ProjectTotal, WindowKind, encode_total, key_of
 from streams.serve import limits
 from streams.serve.answers import Problem, Progress
-from streams.serve.http import AS_OF_HEADER, SECURITY_HEADERS, Service, make_app
-from streams.serve.hub import Hub
+from streams.serve.http import AS_OF_HEADER, SECURITY_HEADERS
 from streams.serve.routes import BASE, OPENAPI_PATH, ROUTES, STREAM_PATH
-from tests.serve.parts import LUNCH, NOON_MS, Log, live_state, take
+from tests.serve.parts import NOON_MS, take
+from tests.serve.world import serving_state
 
 ORIGIN = "https://charity.example"
 QUERIES = {
@@ -31,34 +29,6 @@ QUERIES = {
     "/project": "?id=P1",
     "/project/totals": "?id=P1&window=minute",
 }
-
-
-class Api:
-    """A server over a state of its own, and a client of it."""
-
-    def __init__(self, state, hub, service, client):
-        self.state, self.hub, self.service, self.client = state, hub, service, client
-        self.log = Log()
-
-    def commit(self, *donations):
-        self.hub.note(take(self.state, self.log.commit(*donations)))
-
-    async def get(self, path, **headers):
-        async with self.client.get(path, headers=headers) as response:
-            return response, await response.read()
-
-
-@asynccontextmanager
-async def serving_state(folder, **options):
-    state = live_state(folder, projects=[LUNCH])
-    hub = Hub(state, 0.02, lambda: NOON_MS)
-    service = Service(state, hub, lambda: NOON_MS, **{"watchers_max": 50, **options})
-    running = asyncio.create_task(hub.run())
-    async with TestClient(TestServer(make_app(service))) as client:
-        api = Api(state, hub, service, client)
-        api.commit(("P1", NOON_MS, 5), ("P2", NOON_MS, 7))
-        yield api
-    running.cancel()
 
 
 @pytest.fixture
