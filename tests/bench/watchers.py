@@ -91,6 +91,8 @@ async def watch(port: int, watchers: int, slow: int, seconds: float, server: psu
     cpu_s = sum(server.cpu_times()[:2]) - sum(cpu[:2])
     for task in tasks:
         task.cancel()
+    for each in streams:
+        each.close()
     ordered = sorted(late_ms)
     return {
         "watchers": watchers,

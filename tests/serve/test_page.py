@@ -245,8 +245,7 @@ async def test_any_day_can_be_looked_back_at(api):
 
 
 async def test_released_minutes_are_said_and_not_shown_as_nothing(api):
-    log = api.log
-    take(api.state, log.commit(("P1", NOON_MS + DAY_MS, 1), watermark_ms=NOON_MS + DAY_MS))
+    take(api.state, api.log.commit(("P1", NOON_MS + 6 * HOUR_MS, 1), watermark_ms=NOON_MS + 6 * HOUR_MS))
     async with a_page(api, "/day?date=2020-11-11") as page:
         await expect(page.locator(".notice")).to_contain_text("minutes of this day are no longer kept; its hours are")
         await expect(page.locator(".chart")).to_be_visible()
