@@ -8,6 +8,7 @@ from pydantic import SecretStr
 
 import schemas.limits
 import streams.engine.limits
+import streams.serve.limits
 from schemas.donation import decode_donation
 from schemas.order import OrderCompleted, decode_order
 from schemas.project import decode_project
@@ -119,8 +120,12 @@ def test_every_test_file_and_make_target_that_is_named_exists(name):
 
 @pytest.mark.parametrize(
     ("section", "limits"),
-    [("Of the engine", streams.engine.limits), ("Of the contract", schemas.limits)],
-    ids=["engine", "contract"],
+    [
+        ("Of the engine", streams.engine.limits),
+        ("Of the contract", schemas.limits),
+        ("Of the server", streams.serve.limits),
+    ],
+    ids=["engine", "contract", "server"],
 )
 def test_the_limits_are_those_of_the_code(section, limits):
     text = ARCHITECTURE.split("## Limits")[1].split(section)[1]

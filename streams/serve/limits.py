@@ -15,7 +15,7 @@ INDEX_CACHE_KIB = 64 * 1_024  # SQLite's share of memory; the rest of the index 
 
 STATUS_INTERVAL_S = 2.0  # a watcher hears so often how fresh the figures are, though nothing has come
 LOOK_INTERVAL_S = 0.5  # how often the broker is asked how far the workers are
-LOOK_TIMEOUT_S = 5.0  # ... and how long that may take before it counts as away
+LOOK_TIMEOUT_S = 10.0  # ... and how long that may take before it counts as away
 WATCHER_STUCK_S = 30.0  # who has taken nothing for so long has gone
 SEND_BUFFER_BYTES = 32 * 1_024  # of the kernel, for each watcher: old states must not pile up there either
 CATCH_UP_WAIT_S = 5.0  # how long a watcher that has seen more than we have waits before it begins anew

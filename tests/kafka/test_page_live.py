@@ -25,6 +25,17 @@ CHANGED = """() => new Promise((done) => {
   }).observe(amount, { subtree: true, childList: true, characterData: true });
 })"""
 
+# Two seconds in which nothing has changed: all that was sent before is on the page.
+STILL = """() => new Promise((done) => {
+  const amount = document.querySelector(".hero-amount");
+  let text = amount.textContent, since = performance.now();
+  const look = () => {
+    if (amount.textContent !== text) { text = amount.textContent; since = performance.now(); }
+    if (performance.now() - since > 2000) done(); else setTimeout(look, 50);
+  };
+  look();
+})"""
+
 
 async def test_the_page_moves_within_a_second_of_the_commit(topics):
     """The best of some tries, as other work must not fail it. The commit: a reader of the topic can see its totals."""
@@ -41,6 +52,7 @@ async def test_the_page_moves_within_a_second_of_the_commit(topics):
             await expect(figure).to_have_text(re.compile(r"¥[1-9\d,]*\.\d\d"), timeout=WAIT_MS)
             await expect(page.locator(".fresh")).to_have_attribute("data-state", "live", timeout=WAIT_MS)
             for number in range(TRIES):
+                await page.evaluate(STILL)
                 changed = asyncio.ensure_future(page.evaluate(CHANGED))
                 committed = asyncio.ensure_future(first_commit(topics))
                 await asyncio.sleep(1)
