@@ -12,12 +12,12 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any, cast
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, KafkaTimeoutError
+from aiokafka.errors import ClusterAuthorizationFailedError, KafkaError, KafkaTimeoutError
 
 from streams.domain.murmur2 import partitions_of
 from streams.engine.connection import REQUEST_TIMEOUT_MS, client_options, start_client
 from streams.engine.reader import open_reader
-from streams.engine.refusals import explain, is_denial
+from streams.engine.refusals import denied, explain, is_denial
 from streams.errors import UserError
 from streams.settings import Settings
 
@@ -94,6 +94,10 @@ class RecordSender:
         self._acknowledged += records
 
     def _undelivered(self, error: BaseException) -> UserError:
+        if isinstance(
+            error, ClusterAuthorizationFailedError
+        ):  # what Kafka says to whoever may write to no topic at all
+            return denied(self._settings, "topic", [self._topic], "Write")
         if is_denial(error):
             return explain(self._settings, error)
         reached = f"It has {self._acknowledged:,} records of this run, perhaps some more"

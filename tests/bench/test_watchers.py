@@ -1,3 +1,4 @@
+from tests.bench import serve_index
 from tests.bench.watchers import measure
 
 
@@ -7,3 +8,7 @@ def test_a_small_run_of_the_watchers_bench_shows_every_watcher_the_newest_state(
     assert found["events"] >= 55 * found["fewest_events_of_a_watcher"]
     assert found["late_ms"]["p50"] >= 0
     assert found["server_mb_at_the_end"] < found["server_mb_before"] + 60
+
+
+def test_a_small_run_of_the_index_bench_reads_every_total():
+    assert serve_index.measure(2_000)["totals_a_second"] > 0

@@ -48,7 +48,7 @@ async def put(settings: Settings, topic: str) -> None:
     producer = AIOKafkaProducer(**client_options(settings))
     await producer.start()
     try:
-        for partition in range(settings.partitions):
+        for partition in await producer.partitions_for(topic):
             await producer.send_and_wait(topic, b"x", b"x", partition=partition)
     finally:
         await producer.stop()
