@@ -18,7 +18,7 @@ from streams.domain.murmur2 import partitions_of
 from streams.engine.connection import REQUEST_TIMEOUT_MS, client_options, start_client
 from streams.engine.reader import open_reader
 from streams.engine.refusals import denied, explain, is_denial
-from streams.errors import UserError
+from streams.errors import AccessError, UserError
 from streams.settings import Settings
 
 BATCH_MAX_BYTES = 512 * 1_024  # before compression; half of what the broker takes by default, as it may not compress
@@ -119,7 +119,12 @@ async def open_sender(settings: Settings, topic: str) -> AsyncIterator[RecordSen
         **client_options(settings),
     )
     try:
-        await start_client(producer, settings)
+        try:
+            await start_client(producer, settings)
+        except AccessError as error:
+            if isinstance(error.__cause__, ClusterAuthorizationFailedError):  # said to whoever may write to no topic
+                raise denied(settings, "topic", [topic], "Write") from error
+            raise
         yield RecordSender(settings, producer, topic, partition_count)
     finally:
         await _stop(producer)
