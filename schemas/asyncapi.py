@@ -17,6 +17,7 @@ KAFKA_BINDING_VERSION = "0.5.0"
 Part = dict[str, Any]
 
 _ID_KEY: Part = {"type": "string", "minLength": 1, "maxLength": ID_MAX_CHARACTERS, "pattern": ID_PATTERN}
+_CONTENT_TYPES = {"RejectedOrder": "application/octet-stream", "LedgerCheckpoint": "text/plain; charset=utf-8"}
 _WINDOWS = "|".join(WindowKind)
 
 
@@ -133,6 +134,19 @@ CHANNELS = (
         "Reference data, in. One partition, compacted.",
         (Message("Project", _record("Project"), "A charity project.", _key("The project: `project_id`.")),),
     ),
+    Channel(
+        Topic.LEDGER_CHECKPOINTS,
+        "The signed checkpoints of the public ledger, each on the partition with the number of its log's partition of"
+        " `donations`. Compacted: the newest of each log stays. Written once all that it covers is durable.",
+        (
+            Message(
+                "LedgerCheckpoint",
+                {"type": "string", "description": "A signed note (C2SP tlog-checkpoint), as text."},
+                "A log has grown to this size, with this root.",
+                {"type": "string", "minLength": 1, "description": "The log's origin, the note's first line."},
+            ),
+        ),
+    ),
 )
 
 OPERATIONS = (
@@ -153,6 +167,11 @@ OPERATIONS = (
     Operation("simulateWritesOrders", "send", Topic.ORDERS, "simulate makes a realistic load."),
     Operation("replayReadsRejected", "receive", Topic.REJECTED_ORDERS, "replay-rejected takes what was mended."),
     Operation("replayWritesOrders", "send", Topic.ORDERS, "replay-rejected puts it back."),
+    Operation("ledgerReadsDonations", "receive", Topic.DONATIONS, "the ledger makes a leaf of each donation."),
+    Operation("ledgerWritesCheckpoints", "send", Topic.LEDGER_CHECKPOINTS, "the ledger tells what it has signed."),
+    Operation(
+        "ledgerReadsCheckpoints", "receive", Topic.LEDGER_CHECKPOINTS, "the ledger looks at its start what was signed."
+    ),
 )
 
 
@@ -221,8 +240,8 @@ def _configuration(topic: Topic) -> Part:
 
 def _message(message: Message) -> Part:
     found: Part = {"name": message.name, "summary": message.summary, "payload": message.payload}
-    if message.name == "RejectedOrder":
-        found["contentType"] = "application/octet-stream"
+    if message.name in _CONTENT_TYPES:
+        found["contentType"] = _CONTENT_TYPES[message.name]
     if message.headers is not None:
         found["headers"] = message.headers
     kafka: Part = {"bindingVersion": KAFKA_BINDING_VERSION}

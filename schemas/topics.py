@@ -17,6 +17,7 @@ class Topic(StrEnum):
     PROJECT_TOTALS = "project-totals"
     REJECTED_ORDERS = "rejected-orders"
     PROJECTS = "projects"
+    LEDGER_CHECKPOINTS = "ledger-checkpoints"
 
 
 # Kafka adds a batch header, and a rejected order carries the refused bytes with six headers more: leave both room.
@@ -52,6 +53,8 @@ TOPIC_CONFIGS: Mapping[Topic, Mapping[str, str]] = {
         "retention.ms": str(365 * DAY_MS),
     },
     Topic.PROJECTS: {"cleanup.policy": "compact"},
+    # The newest checkpoint of each log stays for ever, the others a week: so long may a follower be away.
+    Topic.LEDGER_CHECKPOINTS: {"cleanup.policy": "compact", "min.compaction.lag.ms": str(7 * DAY_MS)},
 }
 
 
@@ -87,6 +90,10 @@ class Topics:
     @property
     def projects(self) -> str:
         return self.name(Topic.PROJECTS)
+
+    @property
+    def ledger_checkpoints(self) -> str:
+        return self.name(Topic.LEDGER_CHECKPOINTS)
 
     def partition_count(self, topic: Topic, partitions: int) -> int:
         """How many partitions `topic` has where a deployment has `partitions` of `orders`."""

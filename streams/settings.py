@@ -51,6 +51,14 @@ class Settings(BaseSettings):
     """How long a final hour stays in memory and on the topic, hours of event time."""
     native: bool = True
     """Fold in the Rust extension, where it is installed; `false`: in Python, to the same bytes but slower."""
+    ledger_name: Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\s+]+$")] = "everycent"
+    """What the logs of the public ledger are called, best an internet name: `NAME/donations/0` and so on. For ever."""
+    ledger_dir: Annotated[str, Field(min_length=1)] = ".everycent/ledger"
+    """Folder of the public ledger: all that is in it may be served to anybody."""
+    ledger_keys: Annotated[str, Field(min_length=1)] = ".everycent/ledger-keys"
+    """Folder of the ledger's secrets: signing keys, the donors' secret, and what was signed last."""
+    ledger_interval_ms: Annotated[int, Field(ge=100, le=HOUR_MS)] = 1_000
+    """How often a log that has grown publishes a checkpoint, ms."""
     metrics_port: Annotated[int, Field(ge=0, le=65_535)] = 9464
     """Port of the Prometheus metrics; 0: off."""
     serve_host: Annotated[str, Field(min_length=1)] = "127.0.0.1"

@@ -31,6 +31,7 @@ DOCUMENTS = (
     "docs/metrics.md",
     "docs/runbook.md",
     "docs/serve.md",
+    "docs/ledger.md",
 )
 TEXTS = {name: (ROOT / name).read_text(encoding="utf-8") for name in DOCUMENTS}
 README, ARCHITECTURE, CONTRACT = TEXTS["README.md"], TEXTS["ARCHITECTURE.md"], TEXTS["docs/contract.md"]

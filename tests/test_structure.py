@@ -43,6 +43,11 @@ MAY_IMPORT = {
         *("schemas", "streams.domain", "streams.serve", *FOUNDATION),
         *("streams.engine.reader", "streams.engine.connection"),
     ),
+    # The public ledger: rules as pure as the domain's, and the files, keys and followers that live by them.
+    "streams.ledger": ("schemas", "streams.ledger"),
+    "streams.ledger_service": (
+        *("schemas", "streams.domain", "streams.ledger", "streams.engine", "streams.ledger_service", *FOUNDATION),
+    ),
     "streams.cli": ("schemas", "streams"),
 }
 
@@ -62,7 +67,7 @@ IMPURE = {
     ),
     *("os", "io", "pathlib", "shutil", "tempfile", "sqlite3", "sys", "logging", "time", "random", "secrets", "uuid"),
 }
-DOMAIN_LIBRARIES = {"msgspec", "numpy"}
+PURE_LIBRARIES = {"streams.domain": {"msgspec", "numpy"}, "streams.ledger": {"msgspec", "cryptography"}}
 CLOCKS = {"now", "today", "utcnow"}  # of datetime; the module `time` can't be imported at all
 SEEDED = {"Generator", "PCG64", "PCG64DXSM", "Philox", "SFC64", "SeedSequence", "default_rng"}
 
@@ -160,12 +165,14 @@ def test_imports_go_one_way(name):
     assert list(forbidden_imports(name)) == []
 
 
-@pytest.mark.parametrize("name", [name for name in MODULES if is_within(name, "streams.domain")])
-def test_the_domain_is_pure(name):
+@pytest.mark.parametrize(
+    ("layer", "name"), [(layer, name) for layer in PURE_LIBRARIES for name in MODULES if is_within(name, layer)]
+)
+def test_the_domain_and_the_ledgers_rules_are_pure(layer, name):
     tops = {found.split(".")[0] for found in imports(name)}
     assert not tops & IMPURE
     libraries = {top for top in tops if top not in {"schemas", "streams", "__future__"}}
-    outside = {top for top in libraries - DOMAIN_LIBRARIES if not is_standard(top)}
+    outside = {top for top in libraries - PURE_LIBRARIES[layer] if not is_standard(top)}
     assert not outside
     assert list(impure_calls(TREES[name])) == []
 

@@ -10,6 +10,7 @@ from streams.cli.audit import audit
 from streams.cli.broker import broker
 from streams.cli.demo import demo
 from streams.cli.projects import projects
+from streams.cli.ledger import ledger
 from streams.cli.rejected import rejected
 from streams.cli.replay import replay_rejected
 from streams.cli.serve import serve
@@ -49,6 +50,7 @@ app.command()(totals)
 app.command()(audit)
 app.command()(rejected)
 app.command(name="replay-rejected")(replay_rejected)
+app.add_typer(ledger, name="ledger")
 app.command()(worker)
 app.command()(serve)
 app.add_typer(projects, name="projects")

@@ -24,6 +24,7 @@ class AccessRole(StrEnum):
     REPLAYER = "replayer"
     SERVER = "server"
     REGISTRAR = "registrar"
+    LEDGER = "ledger"
 
 
 ROLE_COMMANDS = {
@@ -35,6 +36,7 @@ ROLE_COMMANDS = {
     AccessRole.REPLAYER: "replay-rejected",
     AccessRole.SERVER: "serve",
     AccessRole.REGISTRAR: "projects import",
+    AccessRole.LEDGER: "ledger run, ledger fsck",
 }
 
 
@@ -53,6 +55,9 @@ class Operation(StrEnum):
     WRITE = "Write"
     DESCRIBE = "Describe"
     CREATE = "Create"
+
+
+_LISTED_ONLY = (Topic.PROJECTS, Topic.LEDGER_CHECKPOINTS)  # a reader looks whether they are there, no more
 
 
 class Right(NamedTuple):
@@ -77,11 +82,13 @@ def rights(role: AccessRole, settings: Settings) -> tuple[Right, ...]:
             *_both(Topic.PROJECT_DELTAS),
             *_both(Topic.PROJECT_TOTALS),
             *_both(Topic.REJECTED_ORDERS),
-            (Topic.PROJECTS, Operation.DESCRIBE),  # it refuses to start where a topic of the contract is missing
+            # It refuses to start where a topic of the contract is missing.
+            (Topic.PROJECTS, Operation.DESCRIBE),
+            (Topic.LEDGER_CHECKPOINTS, Operation.DESCRIBE),
         ],
         AccessRole.READER: [
-            *((topic, Operation.READ) for topic in Topic if topic is not Topic.PROJECTS),
-            (Topic.PROJECTS, Operation.DESCRIBE),
+            *((topic, Operation.READ) for topic in Topic if topic not in _LISTED_ONLY),
+            *((topic, Operation.DESCRIBE) for topic in _LISTED_ONLY),
         ],
         AccessRole.AUDITOR: [(topic, Operation.READ) for topic in Topic if topic is not Topic.PROJECTS],
         AccessRole.REPLAYER: [
@@ -97,6 +104,7 @@ def rights(role: AccessRole, settings: Settings) -> tuple[Right, ...]:
             (Topic.PROJECT_DELTAS, Operation.READ),
         ],
         AccessRole.REGISTRAR: [*_both(Topic.PROJECTS)],
+        AccessRole.LEDGER: [(Topic.DONATIONS, Operation.READ), *_both(Topic.LEDGER_CHECKPOINTS)],
     }
     topics = [Right(Resource.TOPIC, settings.topics.name(topic), operation) for topic, operation in topic_rights[role]]
     return (*topics, *_group_rights(role, settings), *_transaction_rights(role, settings))

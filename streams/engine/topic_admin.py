@@ -25,7 +25,7 @@ _ALREADY_EXISTS = 36
 # Topics whose partitions of the same number belong together: a split task reads and writes by the number of its
 # partition of `orders`, a totals task by that of `project-deltas`.
 CO_PARTITIONED = (
-    (Topic.ORDERS, Topic.DONATIONS, Topic.REJECTED_ORDERS),
+    (Topic.ORDERS, Topic.DONATIONS, Topic.REJECTED_ORDERS, Topic.LEDGER_CHECKPOINTS),
     (Topic.PROJECT_DELTAS, Topic.PROJECT_TOTALS),
     (Topic.PROJECTS,),
 )

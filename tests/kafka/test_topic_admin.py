@@ -52,6 +52,7 @@ async def test_an_existing_topic_with_another_count_than_asked_for_is_refused_an
     [
         (Topic.DONATIONS, Topic.ORDERS),
         (Topic.REJECTED_ORDERS, Topic.ORDERS),
+        (Topic.LEDGER_CHECKPOINTS, Topic.ORDERS),
         (Topic.PROJECT_TOTALS, Topic.PROJECT_DELTAS),
     ],
 )

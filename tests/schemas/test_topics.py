@@ -3,7 +3,7 @@ import pytest
 from schemas import limits
 from schemas.topics import TOPIC_CONFIGS, Topic, Topics
 
-NAMES = ["orders", "donations", "project-deltas", "project-totals", "rejected-orders", "projects"]
+NAMES = ["orders", "donations", "project-deltas", "project-totals", "rejected-orders", "projects", "ledger-checkpoints"]
 
 
 def test_the_topics_are_those_of_the_contract():
@@ -19,6 +19,7 @@ def test_a_prefix_stands_before_every_name():
         topics.project_totals,
         topics.rejected_orders,
         topics.projects,
+        topics.ledger_checkpoints,
     ]
     assert named == [f"eu.{name}" for name in NAMES]
     assert [topics.name(topic) for topic in Topic] == named
@@ -51,7 +52,7 @@ def test_what_is_deleted_by_age_is_stamped_by_the_broker(topic):
     assert int(TOPIC_CONFIGS[topic]["retention.ms"]) > 0
 
 
-@pytest.mark.parametrize("topic", [Topic.PROJECT_TOTALS, Topic.PROJECTS])
+@pytest.mark.parametrize("topic", [Topic.PROJECT_TOTALS, Topic.PROJECTS, Topic.LEDGER_CHECKPOINTS])
 def test_what_is_upserted_is_compacted_and_not_deleted(topic):
     assert TOPIC_CONFIGS[topic]["cleanup.policy"] == "compact"
 

@@ -4,7 +4,7 @@ import asyncio
 import sys
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
-from tempfile import NamedTemporaryFile
+from tempfile import NamedTemporaryFile, TemporaryDirectory
 
 import pytest
 from aiokafka import AIOKafkaProducer
@@ -18,6 +18,8 @@ from streams.engine.reader import open_reader
 from streams.engine.topic_admin import create_topics, existing_topics
 from streams.errors import AccessError
 from streams.projects import import_projects
+from streams.ledger_service.follow import run_ledger
+from streams.ledger_service.keys import log_origin, make_keys
 from streams.replay import replay_mended, replay_rejected
 from streams.serve.server import serving
 from streams.settings import Settings, child_environment
@@ -114,7 +116,7 @@ async def test_a_worker_without_any_one_of_its_rights_ends_with_one_line_that_na
     guarded, deployment
 ):
     lines = await without_one(AccessRole.WORKER, guarded, deployment, SPARE, work_as_worker)
-    assert len(lines) == 13
+    assert len(lines) == 14
 
 
 async def work_as_reader(settings: Settings) -> None:
@@ -158,6 +160,13 @@ async def work_as_admin(settings: Settings) -> None:
     await create_topics(settings)
 
 
+async def work_as_ledger(settings: Settings) -> None:
+    with TemporaryDirectory() as folder:
+        settings = changed(settings, ledger_dir=f"{folder}/log", ledger_keys=f"{folder}/keys")
+        make_keys(Path(settings.ledger_keys), [log_origin(settings.ledger_name, n) for n in range(settings.partitions)])
+        await run_ledger(settings, asyncio.Event(), until_end=True)
+
+
 @pytest.mark.parametrize(
     ("role", "work"),
     [
@@ -168,6 +177,7 @@ async def work_as_admin(settings: Settings) -> None:
         (AccessRole.REGISTRAR, work_as_registrar),
         (AccessRole.SOURCE, work_as_source),
         (AccessRole.ADMIN, work_as_admin),
+        (AccessRole.LEDGER, work_as_ledger),
     ],
 )
 async def test_no_other_role_can_do_without_any_one_of_its_rights_either(guarded, deployment, role, work):
@@ -192,6 +202,7 @@ async def test_each_role_writes_where_it_must_and_nowhere_else(guarded, deployme
         AccessRole.REPLAYER: {Topic.ORDERS},
         AccessRole.SERVER: set(),
         AccessRole.REGISTRAR: {Topic.PROJECTS},
+        AccessRole.LEDGER: {Topic.LEDGER_CHECKPOINTS},
     }
     for role, topics in may_write.items():
         settings = await grant_role(guarded, role, deployment)

@@ -1,0 +1,89 @@
+"""`everycent ledger …`: the public ledger, from its keys to the check of a receipt."""
+
+import asyncio
+import gc
+import signal
+from pathlib import Path
+from typing import Annotated
+
+import orjson
+import typer
+
+from streams.errors import UserError
+from streams.ledger_service.keys import log_origin, make_keys
+from streams.logs import configure_logs
+from streams.settings import load_settings
+
+GC_THRESHOLD = 200_000  # records come and go by ten thousands and hold no cycles
+
+ledger = typer.Typer(
+    help="Keep the public ledger of all donations, and check it.", no_args_is_help=True, rich_markup_mode=None
+)
+
+
+@ledger.command()
+def keygen(
+    *,
+    partitions: Annotated[
+        int | None,
+        typer.Option(min=1, max=10_000, help="Of `donations`. By default EVERYCENT_PARTITIONS, which is 8 if not set."),
+    ] = None,
+    rotate: Annotated[
+        bool, typer.Option("--rotate", help="Make a further key for each log, to sign beside the older ones.")
+    ] = False,
+    retire: Annotated[
+        bool, typer.Option("--retire", help="Drop all keys of each log but its newest one, once that has signed.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+) -> None:
+    """Make the signing keys that are missing, one for each log, and the donors' secret; print the public halves.
+
+    The secrets go into EVERYCENT_LEDGER_KEYS, for this user's eyes only. Back that folder up: without the donors'
+    secret no receipt can be made, and the ledger can't be built again. A line of what is printed is a verifier key
+    (name+id+base64, as C2SP signed-note has it), for donors, witnesses and newspapers.
+
+    Example: EVERYCENT_LEDGER_NAME=ledger.example.org everycent ledger keygen --partitions 8
+    """
+    settings = load_settings()
+    if rotate and retire:
+        raise UserError("--rotate and --retire: first rotate, run the ledger, and then retire.")
+    origins = [log_origin(settings.ledger_name, number) for number in range(partitions or settings.partitions)]
+    for key in make_keys(Path(settings.ledger_keys), origins, rotate=rotate, retire=retire):
+        print(orjson.dumps({"log": key.name, "key": str(key)}).decode() if as_json else key)
+
+
+@ledger.command()
+def run(
+    *,
+    partitions: Annotated[
+        str, typer.Option(metavar="0,1,…", help="Only these partitions of `donations`; without it: all.")
+    ] = "",
+    until_end: Annotated[
+        bool, typer.Option("--until-end", help="End once all that is there now is published, instead of going on.")
+    ] = False,
+) -> None:
+    """Follow `donations` and keep the public ledger in EVERYCENT_LEDGER_DIR, until a signal.
+
+    One process keeps a folder. It goes on from whatever checkpoints lie there, so it may be killed at any time. It
+    ends with exit status 2 rather than sign what contradicts anything that it has signed before.
+
+    Example: EVERYCENT_LEDGER_NAME=ledger.example.org EVERYCENT_LEDGER_DIR=/srv/ledger everycent ledger run
+    """
+    from streams.ledger_service.follow import run_ledger  # noqa: PLC0415 - it brings aiokafka, other commands wait
+
+    wanted = [word.strip() for word in partitions.split(",") if word.strip()]
+    for word in wanted:
+        if not word.isdecimal():
+            raise UserError(f"--partitions: {word!r} is not a partition's number.")
+    settings = load_settings()
+    configure_logs(settings)
+
+    gc.set_threshold(GC_THRESHOLD)
+
+    async def until_signal() -> None:
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        await run_ledger(settings, stop, [int(word) for word in wanted], until_end=until_end)
+
+    asyncio.run(until_signal())

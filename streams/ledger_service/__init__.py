@@ -1,0 +1,1 @@
+"""The ledger at work: files, keys, and the role that follows `donations`. The rules are in `streams.ledger`."""

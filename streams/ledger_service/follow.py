@@ -1,0 +1,259 @@
+"""The role `ledger`: follows `donations`, committed records only, and keeps a public log of each partition.
+
+One process is the writer of a folder. Nothing is remembered about Kafka: a log of n leaves goes on with the donation
+whose `seq` is n, which is looked for by bisection. So any log folder can be put back, or deleted, and is brought up to
+date again, to the same bytes; what was signed before must come out again (`streams.ledger_service.store`).
+"""
+
+import asyncio
+import time
+from collections.abc import Collection
+from pathlib import Path
+
+import structlog
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from schemas.donation import decode_donation
+from streams.engine.connection import REQUEST_TIMEOUT_MS, client_options, open_consumer, start_client
+from streams.engine.reader import FETCH_MAX_BYTES, LogReader, Record
+from streams.engine.refusals import explain
+from streams.errors import ExitStatus, UserError
+from streams.ledger.leaf import LeafError, Salts, entries_of
+from streams.ledger.notes import Note, NoteError
+from streams.ledger_service.files import Disk, locked, write_durably
+from streams.ledger_service.keys import KeyRing, LastSigned, load_keys, log_origin
+from streams.ledger_service.store import Floor, LogWriter, RefusalError
+from streams.settings import Settings
+
+logger = structlog.get_logger(__name__)
+
+FETCH_MAX_RECORDS = 20_000  # taken in at once: the event loop waits so long, a tenth of a second
+FETCH_MAX_WAIT_MS = 100
+UNPUBLISHED_MAX = 131_072  # leaves of one log in memory, some 60 MB; then its publication is waited for
+PUBLIC_KEYS = "keys.txt"
+
+
+async def run_ledger(
+    settings: Settings, stop: asyncio.Event, partitions: Collection[int] = (), *, until_end: bool = False
+) -> None:
+    """Keep the logs of `partitions` (none: of all) until `stop` is set; then publish what there is, and return.
+
+    `until_end`: return once all that the topic held at the start is published. Raises UserError for what a person must
+    mend (exit status 2), RefusalError before it would sign what contradicts an earlier signature, and UserError with
+    status 3 where the disk or the broker fails: started again it goes on.
+    """
+    folder = Path(settings.ledger_dir)
+    ring = load_keys(Path(settings.ledger_keys))
+    with locked(folder, "keeping the ledger"):
+        try:
+            async with open_consumer(
+                settings, max_partition_fetch_bytes=FETCH_MAX_BYTES, fetch_max_wait_ms=FETCH_MAX_WAIT_MS
+            ) as consumer:
+                await _Followers(settings, ring, consumer).run(stop, partitions, until_end=until_end)
+        except KafkaError as error:
+            raise explain(settings, error) from error
+        except OSError as error:
+            raise UserError(
+                f"the ledger in {folder} can't be written: {error}. Mended, it goes on from what is published.",
+                ExitStatus.FAILED,
+            ) from error
+
+
+class _Follower:
+    """One partition: its log, and the publication that is on its way."""
+
+    def __init__(self, writer: LogWriter, tp: TopicPartition, end: int) -> None:
+        self.writer = writer
+        self.tp = tp
+        self.end = end  # of the topic, at the start
+        self.publishing: asyncio.Task[Note] | None = None
+        self.due = time.monotonic()
+
+    def take(self, records: list[Record], salts: Salts) -> None:
+        try:
+            self.writer.append(entries_of(records, self.writer.size, salts))
+        except LeafError as error:
+            raise RefusalError(f"{self.tp.topic}-{self.tp.partition}: {error}. The ledger stops before it.") from error
+
+    def is_due(self, now: float) -> bool:
+        return now >= self.due or self.writer.unpublished >= UNPUBLISHED_MAX
+
+
+class _Followers:
+    """The partitions of this process."""
+
+    def __init__(self, settings: Settings, ring: KeyRing, consumer: AIOKafkaConsumer) -> None:
+        self._settings = settings
+        self._ring = ring
+        self._consumer = consumer
+        self._reader = LogReader(consumer)
+        self._disk = Disk()
+        self._followers: dict[TopicPartition, _Follower] = {}
+        self._producer: AIOKafkaProducer
+
+    async def run(self, stop: asyncio.Event, wanted: Collection[int], *, until_end: bool) -> None:
+        topic = self._settings.topics.donations
+        there = await self._reader.partitions(topic)
+        if unknown := sorted(set(wanted) - set(there)):
+            raise UserError(f"--partitions: {topic!r} has {len(there)} partitions, so there is no {unknown[0]}.")
+        await self._reader.partitions(self._settings.topics.ledger_checkpoints)
+        self._publish_keys()
+        self._producer = AIOKafkaProducer(
+            **client_options(self._settings), enable_idempotence=True, acks="all", request_timeout_ms=REQUEST_TIMEOUT_MS
+        )
+        try:
+            await start_client(self._producer, self._settings)
+            positions = {}
+            for partition in sorted(wanted) or there:
+                follower, position = await self._open(TopicPartition(topic, partition))
+                self._followers[follower.tp] = follower
+                positions[follower.tp] = position
+            self._consumer.assign(list(positions))
+            for tp, position in positions.items():
+                self._consumer.seek(tp, position)
+            logger.info("ledger starts", folder=self._settings.ledger_dir, logs=len(positions))
+            await self._follow(stop, until_end=until_end)
+            logger.info("ledger stopped", leaves=sum(each.writer.size for each in self._followers.values()))
+        finally:
+            for follower in self._followers.values():
+                if follower.publishing is not None:
+                    await asyncio.wait([follower.publishing])
+            await self._producer.stop()
+
+    def _publish_keys(self) -> None:
+        """Every verifier key that these logs ever had, one a line: old checkpoints still verify with theirs."""
+        folder = Path(self._settings.ledger_dir)
+        path = folder / PUBLIC_KEYS
+        known = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        ours = [str(signer.verifier) for signer in self._ring.signers]
+        merged = [*known, *(key for key in ours if key not in known)]
+        if merged != known:
+            write_durably(self._disk, folder, [(PUBLIC_KEYS, "".join(f"{key}\n" for key in merged).encode())])
+
+    async def _open(self, tp: TopicPartition) -> tuple[_Follower, int]:
+        """The log of a partition as it stands, checked against all that remembers it, and where to read on."""
+        origin = log_origin(self._settings.ledger_name, tp.partition)
+        last_signed = LastSigned(Path(self._settings.ledger_keys), origin, self._disk)
+        folder = log_folder(self._settings, tp.partition)
+        writer = LogWriter(folder, origin, self._ring.of(origin), last_signed, self._disk)
+        told = await self._told(writer, tp.partition)
+        note = await asyncio.to_thread(writer.open, [] if told is None else [told])
+        end = await self._reader.end_offset(tp.topic, tp.partition)
+        position = await self._position(writer, tp, end)
+        if note is not None and (told is None or told.checkpoint.size < writer.size):
+            await self._tell(tp, note)  # a crash came between the files and the topic
+        return _Follower(writer, tp, end), position
+
+    async def _told(self, writer: LogWriter, partition: int) -> Floor | None:
+        """The newest checkpoint of the log on `ledger-checkpoints`."""
+        topic = self._settings.topics.ledger_checkpoints
+        record = await self._reader.last_record(topic, partition)
+        if record is None:
+            return None
+        try:
+            return writer.floor_of(Note.parse(record.value or b""), f"the topic {topic!r}")
+        except NoteError as error:
+            raise RefusalError(f"{topic}-{partition} offset {record.offset} holds no checkpoint: {error}") from error
+
+    async def _position(self, writer: LogWriter, tp: TopicPartition, end: int) -> int:
+        """The offset from which on donations are new to the log. Raises RefusalError if the topic isn't the log's."""
+        start = await self._reader.start_offset(tp.topic, tp.partition)
+        if writer.size == 0:
+            return start
+        last = writer.log.entry(writer.size - 1, writer.size)
+        low, high = start, end  # the donation with seq = size - 1 lies in [low, high), if it is there
+        found: Record | None = None
+        while low < high:
+            middle = (low + high) // 2
+            record = await self._first_record(tp, middle, high)
+            seq = None if record is None else decode_donation(record.value or b"").seq
+            if record is None or (seq is not None and seq > writer.size - 1):
+                high = middle
+            elif seq == writer.size - 1:
+                found = record
+                break
+            else:
+                low = record.offset + 1
+        name = f"{tp.topic}-{tp.partition}"
+        if found is None:
+            raise RefusalError(
+                f"the log {writer.origin!r} has {writer.size} leaves, but {name} doesn't hold the donation with seq "
+                f"{writer.size - 1}: donations were lost, or the topic was made anew."
+            )
+        if entries_of([found], writer.size - 1, self._ring.salts) != [last]:
+            raise RefusalError(
+                f"the donation with seq {writer.size - 1} on {name} is not the one that the log {writer.origin!r} has: "
+                "one of the two was changed, or the donors' secret is another one."
+            )
+        return int(found.offset) + 1
+
+    async def _first_record(self, tp: TopicPartition, start: int, end: int) -> Record | None:
+        async for batch in self._reader.read(tp.topic, tp.partition, start, end):
+            return batch[0]
+        return None
+
+    async def _follow(self, stop: asyncio.Event, *, until_end: bool) -> None:
+        poll_ms = min(200, self._settings.ledger_interval_ms)
+        while not stop.is_set():
+            fetched = await self._consumer.getmany(timeout_ms=poll_ms, max_records=FETCH_MAX_RECORDS)
+            for tp, records in fetched.items():
+                self._followers[tp].take(records, self._ring.salts)
+            await self._publish_due()
+            await self._check_floors()
+            if until_end and not fetched and await self._reached_ends():
+                break
+        for follower in self._followers.values():
+            await self._publish(follower)
+        for follower in self._followers.values():
+            if follower.publishing is not None:
+                await follower.publishing
+
+    async def _publish_due(self) -> None:
+        now = time.monotonic()
+        for follower in self._followers.values():
+            if follower.publishing is not None and follower.publishing.done():
+                follower.publishing.result()
+                follower.publishing = None
+            if follower.is_due(now) and (follower.publishing is None or follower.writer.unpublished >= UNPUBLISHED_MAX):
+                await self._publish(follower)
+                follower.due = now + self._settings.ledger_interval_ms / 1_000
+
+    async def _publish(self, follower: _Follower) -> None:
+        """Begin a publication, after the one that may be on its way."""
+        if follower.publishing is not None:
+            await follower.publishing
+        publication = follower.writer.prepare()
+        if publication is None:
+            return
+
+        async def write_and_tell() -> Note:
+            note = await asyncio.to_thread(follower.writer.write, publication)
+            await self._tell(follower.tp, note)
+            logger.debug("checkpoint", log=follower.writer.origin, size=publication.checkpoint.size)
+            return note
+
+        follower.publishing = asyncio.create_task(write_and_tell())
+
+    async def _tell(self, tp: TopicPartition, note: Note) -> None:
+        origin = note.text.partition("\n")[0]
+        topic = self._settings.topics.ledger_checkpoints
+        await self._producer.send_and_wait(topic, bytes(note), origin.encode(), partition=tp.partition)
+
+    async def _check_floors(self) -> None:
+        """Stop where a log can't come to what was signed, as the topic holds less than that."""
+        for follower in self._followers.values():
+            floor = follower.writer.next_floor
+            if floor is not None and await self._consumer.position(follower.tp) >= follower.end:
+                raise RefusalError(
+                    f"refusing to sign: {floor.source} remembers a signed checkpoint of {floor.checkpoint}, but "
+                    f"{follower.tp.topic}-{follower.tp.partition} holds no more than {follower.writer.size} donations."
+                )
+
+    async def _reached_ends(self) -> bool:
+        return all([await self._consumer.position(tp) >= each.end for tp, each in self._followers.items()])
+
+
+def log_folder(settings: Settings, partition: int) -> Path:
+    """Where the log of a partition lies; the same path below a web address is its prefix."""
+    return Path(settings.ledger_dir) / "donations" / str(partition)

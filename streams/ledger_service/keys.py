@@ -1,0 +1,133 @@
+"""The operator's secrets: the keys that sign checkpoints, the donors' secret, and what was signed last.
+
+They lie in a folder of their own (EVERYCENT_LEDGER_KEYS), never in the public one, for the owner's eyes only. What was
+signed last is kept here and not with the log, so that a log restored from an old backup can't make us sign twice what
+differs. A crash leaves each file as it was or as it was to be.
+"""
+
+import os
+import secrets
+import stat
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from streams.errors import UserError
+from streams.ledger.leaf import SECRET_BYTES, Salts
+from streams.ledger.notes import Note, NoteError, SignerKey, VerifierKey, check_name
+from streams.ledger.tiles import CHECKPOINT
+from streams.ledger_service.files import Disk, write_durably
+
+SIGNING_KEYS = "signing-keys"
+DONOR_SECRET = "donor-secret"  # noqa: S105 - a file's name
+LAST_SIGNED = "last-signed"
+SEED_BYTES = 32
+_ONLY_OURS = 0o600
+
+
+def log_origin(name: str, partition: int) -> str:
+    """What the log of a partition of `donations` is called."""
+    return f"{name}/donations/{partition}"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRing:
+    """The keys of a deployment's logs, those of one log from the oldest to the newest, and the donors' secret."""
+
+    folder: Path
+    signers: tuple[SignerKey, ...]
+    salts: Salts
+
+    def of(self, origin: str) -> tuple[SignerKey, ...]:
+        """The keys that sign for `origin`. Raises UserError if there is none: another log's key never does."""
+        found = tuple(signer for signer in self.signers if signer.verifier.name == origin)
+        if not found:
+            others = ", ".join(sorted({signer.verifier.name for signer in self.signers})) or "none"
+            raise UserError(
+                f"{self.folder / SIGNING_KEYS} holds no key for the log {origin!r} (its keys are for: {others}). "
+                "Does EVERYCENT_LEDGER_NAME fit? `everycent ledger keygen` makes the keys that are missing."
+            )
+        return found
+
+
+def make_keys(folder: Path, origins: Sequence[str], *, rotate: bool = False, retire: bool = False) -> list[VerifierKey]:
+    """Make the keys that are missing, and the donors' secret; every public half, in the order of `origins`.
+
+    `rotate`: a further key for each log, which signs beside the older ones. `retire`: each log keeps its newest alone.
+    """
+    for origin in origins:
+        try:
+            check_name(origin)
+        except NoteError as error:
+            raise UserError(f"EVERYCENT_LEDGER_NAME: {error}") from None
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = folder / SIGNING_KEYS
+    signers = list(_read_signers(path)) if path.exists() else []
+    before = list(signers)
+    for origin in origins:
+        known = [signer for signer in signers if signer.verifier.name == origin]
+        if not known or rotate:
+            signers.append(SignerKey.from_seed(origin, secrets.token_bytes(SEED_BYTES)))
+        elif retire:
+            signers = [signer for signer in signers if signer not in known[:-1]]
+    files: list[tuple[str, bytes]] = []
+    if not (folder / DONOR_SECRET).exists():
+        files.append((DONOR_SECRET, secrets.token_hex(SECRET_BYTES).encode() + b"\n"))
+    if signers != before:
+        files.append((SIGNING_KEYS, "".join(f"{signer.secret_text()}\n" for signer in signers).encode()))
+    if files:
+        write_durably(Disk(), folder, files, _ONLY_OURS)
+    return [signer.verifier for origin in origins for signer in signers if signer.verifier.name == origin]
+
+
+def load_keys(folder: Path) -> KeyRing:
+    """Raises UserError: no keys, damaged ones, or files that others may read."""
+    return KeyRing(folder, _read_signers(folder / SIGNING_KEYS), load_salts(folder))
+
+
+def load_salts(folder: Path) -> Salts:
+    path = folder / DONOR_SECRET
+    try:
+        return Salts(bytes.fromhex(_read_secret(path).decode("ascii").strip()))
+    except ValueError:
+        raise UserError(f"{path} doesn't hold {SECRET_BYTES} bytes in hex: restore it from a backup.") from None
+
+
+def _read_signers(path: Path) -> tuple[SignerKey, ...]:
+    try:
+        return tuple(SignerKey.parse(line) for line in _read_secret(path).decode().splitlines() if line.strip())
+    except (NoteError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: {error}") from None
+
+
+def _read_secret(path: Path) -> bytes:
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise UserError(f"there is no {path}. Make the keys with `everycent ledger keygen`.") from None
+    except PermissionError:
+        raise UserError(f"{path} can't be read by this user (uid {os.getuid()}).") from None
+    if mode & 0o077:
+        raise UserError(f"{path} can be read by others (mode {mode:04o}): `chmod 600` it, and think of new keys.")
+    return data
+
+
+class LastSigned:
+    """The newest checkpoint that was ever signed for one log; written before the checkpoint is published."""
+
+    def __init__(self, folder: Path, origin: str, disk: Disk) -> None:
+        self._folder = folder / LAST_SIGNED / origin.replace("/", "_")
+        self._disk = disk
+
+    def read(self) -> Note | None:
+        path = self._folder / CHECKPOINT
+        try:
+            return Note.parse(path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except NoteError as error:
+            raise UserError(f"{path} is damaged ({error}): without it nobody knows what was signed last.") from None
+
+    def write(self, note: Note) -> None:
+        write_durably(self._disk, self._folder, [(CHECKPOINT, bytes(note))], _ONLY_OURS)

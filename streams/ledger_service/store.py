@@ -1,0 +1,226 @@
+"""One log on disk: takes entries, writes tiles and entry bundles, and publishes checkpoints that they bear out.
+
+A publication goes in this order, each step durable before the next one begins:
+1. full and partial tiles and entry bundles, under their own names: nobody looks at them before a checkpoint does;
+2. what is about to be signed is remembered as last signed, beside the keys;
+3. the checkpoint takes the old one's place.
+A crash after any of them leaves the old checkpoint or the new one, each with all that it covers. Restarted, the log
+goes on from the checkpoint that stands, and gets the same bytes from the same entries.
+
+No checkpoint is ever signed that isn't consistent with what was signed before: each `Floor` is a checkpoint that this
+log has signed, as the keys' folder, the topic or the log itself remembers it; the tree must have its root at its size.
+"""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from streams.errors import UserError
+from streams.ledger.checkpoint import Checkpoint
+from streams.ledger.notes import Note, NoteError, SignerKey, encode_base64, sign_note
+from streams.ledger.published import MissingFileError, PublishedLog, checkpoint_of
+from streams.ledger.tiles import (
+    CHECKPOINT,
+    ENTRY_MAX_BYTES,
+    TILE_WIDTH,
+    Bundle,
+    Tile,
+    TileError,
+    TileTree,
+    pack_entries,
+    tiles_at,
+)
+from streams.ledger.tree import LEAF_PREFIX, tree_root
+from streams.ledger_service.files import ASIDE, Disk, folder_fetch, write_durably
+from streams.ledger_service.keys import LastSigned
+
+
+class RefusalError(UserError):
+    """To go on would be to sign what contradicts an earlier signature, or the log's files don't fit together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Floor:
+    """A checkpoint that was signed before, and where it's remembered."""
+
+    checkpoint: Checkpoint
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """What one publication writes. Made of copies: the tree may grow on while it is written."""
+
+    checkpoint: Checkpoint
+    files: tuple[tuple[str, bytes], ...]
+    superseded: tuple[str, ...]  # folders of partial tiles whose full ones this publication brings
+
+
+class LogWriter:
+    """The one writer of a log. Not for several threads, but `write` may run in one while `append` goes on."""
+
+    def __init__(
+        self, folder: Path, origin: str, signers: Sequence[SignerKey], last_signed: LastSigned, disk: Disk | None = None
+    ) -> None:
+        if any(signer.verifier.name != origin for signer in signers) or not signers:
+            raise RefusalError(f"the log {origin!r} needs a key of its own name")
+        self.folder = folder
+        self.origin = origin
+        self.log = PublishedLog(folder_fetch(folder))
+        self._signers = signers
+        self._last_signed = last_signed
+        self._disk = disk or Disk()
+        self._tree = TileTree()
+        self._entries: list[bytes] = []  # of the bundle that isn't full yet
+        self._full: list[tuple[Tile | Bundle, bytes]] = []  # became full since the last publication
+        self._floors: dict[int, Floor] = {}  # by size; those that the tree hasn't reached
+        self._prepared = -1  # the size of the last publication that was prepared
+
+    @property
+    def size(self) -> int:
+        """How many leaves the tree has, published or not."""
+        return self._tree.size
+
+    @property
+    def unpublished(self) -> int:
+        return self._tree.size - max(self._prepared, 0)
+
+    @property
+    def next_floor(self) -> Floor | None:
+        """The nearest checkpoint, signed before, that the tree has to grow to before anything is signed again."""
+        return self._floors[min(self._floors)] if self._floors else None
+
+    def open(self, floors: Iterable[Floor] = ()) -> Note | None:
+        """Go on from the checkpoint that stands; it, or None if there is none. Raises RefusalError."""
+        self._disk.remove(self.folder / ASIDE)
+        try:
+            note = self.log.note()
+        except MissingFileError:
+            note = None
+        except NoteError as error:
+            raise RefusalError(f"the checkpoint in {self.folder} is damaged: {error}") from None
+        if note is not None:
+            self._restore(self._own_checkpoint(note, f"the checkpoint in {self.folder}"))
+        signed = self._last_signed.read()
+        if signed is not None:
+            self._check_floor(Floor(self._own_checkpoint(signed, "the last signature"), "the keys' folder"))
+        for floor in floors:
+            self._check_floor(floor)
+        return note
+
+    def floor_of(self, note: Note, source: str) -> Floor:
+        """What another place remembers as signed by this log. Raises RefusalError if none of our keys has signed it."""
+        return Floor(self._own_checkpoint(note, f"the checkpoint on {source}"), source)
+
+    def append(self, entries: Sequence[bytes]) -> None:
+        """Take entries in, in their order. Raises RefusalError where the tree differs from what was signed before."""
+        start = 0
+        while start < len(entries):
+            floor = self.next_floor
+            end = len(entries) if floor is None else min(len(entries), start + floor.checkpoint.size - self.size)
+            self._take(entries[start:end])
+            start = end
+            if floor is not None and floor.checkpoint.size == self.size:
+                del self._floors[self.size]
+                self._compare(floor, self._tree.root())
+
+    def prepare(self) -> Publication | None:
+        """What a publication of the tree as it is now writes; None if there is nothing new, or less than was signed."""
+        if self._tree.size == self._prepared or self._floors:
+            return None
+        checkpoint = Checkpoint(self.origin, self._tree.size, self._tree.root())
+        edge: list[tuple[Tile | Bundle, bytes]] = [*self._full, *self._tree.edge()]
+        if self._entries:
+            edge.append((Bundle(self.size // TILE_WIDTH, len(self._entries)), pack_entries(self._entries)))
+        publication = Publication(
+            checkpoint,
+            tuple((part.path, data) for part, data in edge),
+            tuple(f"{part.path}.p" for part, _ in self._full),
+        )
+        self._full = []
+        self._prepared = checkpoint.size
+        return publication
+
+    def write(self, publication: Publication) -> Note:
+        """Publish: see the module's text for the order. Raises OSError; the log must then be opened anew."""
+        write_durably(self._disk, self.folder, publication.files)
+        note = sign_note(publication.checkpoint.text(), self._signers)
+        self._last_signed.write(note)
+        write_durably(self._disk, self.folder, [(CHECKPOINT, bytes(note))])
+        for path in publication.superseded:
+            if (self.folder / path).is_dir():
+                self._disk.remove(self.folder / path)
+        return note
+
+    def root_at(self, size: int) -> bytes:
+        """The root that the published tree had at an earlier size."""
+        return tree_root(self.log.nodes(self.size), size)
+
+    def _take(self, entries: Sequence[bytes]) -> None:
+        if any(len(entry) > ENTRY_MAX_BYTES for entry in entries):
+            raise RefusalError(f"an entry is longer than {ENTRY_MAX_BYTES} bytes, which the format can't hold")
+        number = self.size // TILE_WIDTH
+        sha256 = hashlib.sha256
+        self._full += self._tree.append(b"".join([sha256(LEAF_PREFIX + entry).digest() for entry in entries]))
+        held = [*self._entries, *entries]
+        whole = len(held) - len(held) % TILE_WIDTH
+        for at in range(0, whole, TILE_WIDTH):
+            self._full.append((Bundle(number), pack_entries(held[at : at + TILE_WIDTH])))
+            number += 1
+        self._entries = held[whole:]
+
+    def _own_checkpoint(self, note: Note, what: str) -> Checkpoint:
+        try:
+            signed_by = note.signed_by(signer.verifier for signer in self._signers)
+            checkpoint = checkpoint_of(note)
+        except NoteError as error:
+            raise RefusalError(f"{what} of {self.origin!r} is not what was signed: {error}") from None
+        if checkpoint.origin != self.origin:
+            raise RefusalError(f"{what} is of the log {checkpoint.origin!r}, not of {self.origin!r}")
+        if not signed_by:
+            theirs = ", ".join(f"{each.name}+{each.key_id:08x}" for each in note.signatures)
+            ours = ", ".join(f"{each.verifier.name}+{each.verifier.id:08x}" for each in self._signers)
+            raise RefusalError(
+                f"{what} was signed by {theirs}, but the keys here are {ours}: the key doesn't belong to this log. "
+                "To change it, `everycent ledger keygen --rotate` adds one; the old one goes with --retire later."
+            )
+        return checkpoint
+
+    def _restore(self, checkpoint: Checkpoint) -> None:
+        size = checkpoint.size
+        try:
+            self._tree = TileTree.restore(size, self.log.tile)
+            full, partial = tiles_at(0, size)
+            self._entries = self.log.bundle(Bundle(full, partial)) if partial else []
+        except (MissingFileError, TileError) as error:
+            raise self._damaged(error) from None
+        hashes = b"".join([hashlib.sha256(LEAF_PREFIX + entry).digest() for entry in self._entries])
+        if self._tree.root() != checkpoint.root or self._tree.leaf_edge() != hashes:
+            raise RefusalError(
+                f"the tiles in {self.folder} don't give what its checkpoint says: {checkpoint}. "
+                "`everycent ledger fsck` says where they differ."
+            )
+        self._prepared = size
+
+    def _damaged(self, error: Exception) -> RefusalError:
+        return RefusalError(f"the log in {self.folder} is damaged: {error}. `everycent ledger fsck` says more.")
+
+    def _check_floor(self, floor: Floor) -> None:
+        size = floor.checkpoint.size
+        if size > self.size:
+            known = self._floors.setdefault(size, floor)
+            self._compare(floor, known.checkpoint.root, known.source)
+            return
+        try:
+            root = self._tree.root() if size == self.size else self.root_at(size)
+        except (MissingFileError, TileError) as error:
+            raise self._damaged(error) from None
+        self._compare(floor, root)
+
+    def _compare(self, floor: Floor, root: bytes, source: str = "the entries") -> None:
+        if floor.checkpoint.root != root:
+            raise RefusalError(
+                f"refusing to sign: {floor.source} remembers a signed checkpoint of {floor.checkpoint}, but "
+                f"{source} give the root {encode_base64(root)} at that size. One of the two was changed."
+            )
