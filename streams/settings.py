@@ -57,6 +57,8 @@ class Settings(BaseSettings):
     """Folder of the public ledger: all that is in it may be served to anybody."""
     ledger_keys: Annotated[str, Field(min_length=1)] = ".everycent/ledger-keys"
     """Folder of the ledger's secrets: signing keys, the donors' secret, and what was signed last."""
+    ledger_index: Annotated[str, Field(min_length=1)] = ".everycent/ledger-index"
+    """Folder of the index from donations to leaves; it can be made again from the ledger."""
     ledger_interval_ms: Annotated[int, Field(ge=100, le=HOUR_MS)] = 1_000
     """How often a log that has grown publishes a checkpoint, ms."""
     metrics_port: Annotated[int, Field(ge=0, le=65_535)] = 9464

@@ -32,6 +32,7 @@ DOCUMENTS = (
     "docs/runbook.md",
     "docs/serve.md",
     "docs/ledger.md",
+    "docs/receipts.md",
 )
 TEXTS = {name: (ROOT / name).read_text(encoding="utf-8") for name in DOCUMENTS}
 README, ARCHITECTURE, CONTRACT = TEXTS["README.md"], TEXTS["ARCHITECTURE.md"], TEXTS["docs/contract.md"]

@@ -3,12 +3,15 @@
 import asyncio
 import gc
 import signal
+import sys
+import time
 from pathlib import Path
 from typing import Annotated
 
 import orjson
 import typer
 
+from streams.cli.ledger_receipts import receipt, verify
 from streams.errors import UserError
 from streams.ledger_service.keys import log_origin, make_keys
 from streams.logs import configure_logs
@@ -87,3 +90,41 @@ def run(
         await run_ledger(settings, stop, [int(word) for word in wanted], until_end=until_end)
 
     asyncio.run(until_signal())
+
+
+@ledger.command()
+def index(
+    *,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Go on with what comes, once a second, until Ctrl-C.")
+    ] = False,
+) -> None:
+    """Bring the index from donations to their leaves up to date, in EVERYCENT_LEDGER_INDEX.
+
+    Without it receipts are made all the same, but the ledger is looked through. It may be killed at any time, and its
+    folder deleted: it is made again from the ledger.
+
+    Example: everycent ledger index --follow
+    """
+    from streams.ledger_service.index import open_index  # noqa: PLC0415 - RocksDB, which no other command needs
+    from streams.ledger_service.receipts import update_index  # noqa: PLC0415
+
+    settings = load_settings()
+    with open_index(Path(settings.ledger_index), write=True) as opened:
+        assert opened is not None
+        while True:
+            taken, total = update_index(opened, Path(settings.ledger_dir), _tell_progress)
+            if taken or not follow:
+                print(f"{taken:,} donations taken in, {total:,} in the index.")
+            if not follow:
+                return
+            time.sleep(1)
+
+
+def _tell_progress(partition: int, position: int, size: int) -> None:
+    if sys.stderr.isatty():
+        print(f"\rpartition {partition}: {position:,} of {size:,}", end="", file=sys.stderr, flush=True)
+
+
+ledger.command()(receipt)
+ledger.command()(verify)

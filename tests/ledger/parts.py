@@ -47,8 +47,8 @@ def root_by_definition(leaves: list[bytes]) -> bytes:
 
 
 def writer(folder: Path, disk: Disk | None = None, signers=(SIGNER,), origin: str = ORIGIN) -> LogWriter:
-    """A log in `folder`/log whose keys' folder is `folder`/keys."""
-    disk = disk or Disk()
+    """A log in `folder`/log whose keys' folder is `folder`/keys; without a disk it waits for none."""
+    disk = disk or FaultyDisk()
     return LogWriter(folder / "log", origin, signers, LastSigned(folder / "keys", origin, disk), disk)
 
 

@@ -10,6 +10,7 @@ from streams.ledger.notes import SignerKey, sign_note
 from streams.ledger.published import checkpoint_of
 from streams.ledger.tiles import Bundle, Tile
 from streams.ledger.tree import consistency_proof, inclusion_proof, leaf_hash, verify_consistency, verify_inclusion
+from streams.ledger_service.files import Disk
 from streams.ledger_service.store import Floor, RefusalError
 from tests.ledger.parts import (
     ORIGIN,
@@ -52,7 +53,7 @@ def check_readable(folder) -> int:
 
 
 def test_a_log_is_read_back_leaf_by_leaf_and_each_checkpoint_is_consistent_with_those_before(tmp_path):
-    log = writer(tmp_path)
+    log = writer(tmp_path, Disk())
     assert log.open() is None
     checkpoints = []
     for step in STEPS:

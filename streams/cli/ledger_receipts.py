@@ -1,0 +1,113 @@
+"""`everycent ledger receipt` and `everycent ledger verify`: a donor's proof, made and checked."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import orjson
+import typer
+
+from streams.errors import ExitStatus, UserError
+from streams.ledger.notes import NoteError, VerifierKey
+from streams.ledger.receipt import Promise, ReceiptError, Verified, verify_receipt
+from streams.ledger_service.keys import load_salts
+from streams.settings import load_settings
+from streams.views.money import format_yuan
+
+
+def receipt(
+    donation_id: Annotated[str, typer.Argument(metavar="DONATION_ID", help="An order's id, a colon, and the line.")],
+    *,
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Where to write it, best NAME.tlog-proof; without it: stdout.")
+    ] = None,
+) -> None:
+    """Make a donor's receipt: one text file that proves, without us, that the donation is in the ledger.
+
+    It opens the commitment to the donor, so it belongs to the donor alone. Needs the ledger's folder and the donors'
+    secret (EVERYCENT_LEDGER_DIR, EVERYCENT_LEDGER_KEYS), no broker.
+
+    Example: everycent ledger receipt 1400000000000000001:0 --output receipt.tlog-proof
+    """
+    from streams.ledger_service.receipts import receipt_of  # noqa: PLC0415 - it brings RocksDB
+
+    settings = load_settings()
+    salts = load_salts(Path(settings.ledger_keys))
+    made = receipt_of(Path(settings.ledger_dir), Path(settings.ledger_index), salts, donation_id)
+    if output is None:
+        sys.stdout.buffer.write(bytes(made))
+    else:
+        output.write_bytes(bytes(made))
+        print(f"{output}: donation {donation_id}, leaf {made.index}, {len(made.proof)} hashes.")
+
+
+def verify(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A receipt (.tlog-proof).")],
+    *,
+    key: Annotated[
+        list[str],
+        typer.Option(metavar="KEY", help="A verifier key (name+id+base64), or a file of them; may be repeated."),
+    ],
+    buyer: Annotated[str | None, typer.Option(metavar="ID", help="The donor's id: is the donation theirs?")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The verdict as one JSON object.")] = False,
+) -> None:
+    """Check a receipt, offline: signature, inclusion, the donation itself, and with --buyer whose it is.
+
+    Exit status: 0 every promise holds, 1 one doesn't (which is said), 2 the file or the key can't be read. Take the key
+    from where the programme has published it, not from who gave you the receipt.
+
+    Example: everycent ledger verify receipt.tlog-proof --key keys.txt --buyer b350371
+    """
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise UserError(f"{file} can't be read: {error.strerror}.") from None
+    try:
+        verified = verify_receipt(data, [each for text in key for each in _keys_from(text)], buyer)
+    except ReceiptError as error:
+        if as_json:
+            print(orjson.dumps({"valid": False, "failed": error.promise, "reason": str(error)}).decode())
+        else:
+            print(f"NOT VALID: the promise of its {error.promise} fails. {str(error)[0].upper()}{str(error)[1:]}.")
+        raise typer.Exit(int(ExitStatus.NOT_CONSERVED)) from None
+    if as_json:
+        print(orjson.dumps(_verdict(verified)).decode())
+        return
+    for promise, text in _told(verified):
+        print(f"{promise:<10} {text}")
+
+
+def _keys_from(text: str) -> list[VerifierKey]:
+    path = Path(text)
+    try:
+        lines = path.read_text(encoding="utf-8").split() if "+" not in text or path.is_file() else [text]
+        return [VerifierKey.parse(line) for line in lines]
+    except (NoteError, UnicodeDecodeError) as error:
+        raise UserError(f"--key: {error}") from None
+    except OSError as error:
+        raise UserError(f"--key: {text!r} is no verifier key, and no file of them ({error.strerror}).") from None
+
+
+def _verdict(verified: Verified) -> dict[str, object]:
+    return {
+        "valid": True,
+        "log": verified.checkpoint.origin,
+        "tree_size": verified.checkpoint.size,
+        "signed_by": [str(key) for key in verified.signed_by],
+        "cosigned_by": [str(key) for key, _ in verified.cosigned_by],
+        "donor_checked": verified.donor_checked,
+        "donation": {name: getattr(verified.leaf, name) for name in verified.leaf.__struct_fields__},
+    }
+
+
+def _told(verified: Verified) -> list[tuple[Promise, str]]:
+    leaf, checkpoint = verified.leaf, verified.checkpoint
+    donor = "it is the given buyer's" if verified.donor_checked else "not checked: give --buyer"
+    return [
+        (Promise.FORM, "a receipt, written as it must be"),
+        (Promise.SIGNATURE, f"signed by {checkpoint.origin} (key {verified.signed_by[0].id:08x})"),
+        (Promise.INCLUSION, f"leaf {leaf.seq} of the {checkpoint.size} that were signed"),
+        (Promise.ENTRY, f"donation {leaf.donation_id}: {format_yuan(leaf.fen)} yuan to {leaf.project_id}"),
+        (Promise.WITNESSES, f"{len(verified.cosigned_by)} of those that you named have cosigned"),
+        (Promise.DONOR, donor),
+    ]
