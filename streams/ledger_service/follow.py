@@ -15,7 +15,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from schemas.donation import decode_donation
-from streams.engine.connection import REQUEST_TIMEOUT_MS, client_options, open_consumer, start_client
+from streams.engine.connection import REQUEST_TIMEOUT_MS, client_options, look_at, open_consumer, start_client
 from streams.engine.reader import FETCH_MAX_BYTES, LogReader, Record
 from streams.engine.refusals import explain
 from streams.errors import ExitStatus, UserError
@@ -117,8 +117,9 @@ class _Followers:
             logger.info("ledger stopped", leaves=sum(each.writer.size for each in self._followers.values()))
         finally:
             for follower in self._followers.values():
-                if follower.publishing is not None:
+                if follower.publishing is not None:  # where one fails, nobody waits for the others
                     await asyncio.wait([follower.publishing])
+                    look_at(follower.publishing)
             await self._producer.stop()
 
     def _publish_keys(self) -> None:
