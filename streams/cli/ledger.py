@@ -11,6 +11,7 @@ from typing import Annotated
 import orjson
 import typer
 
+from streams.cli.ledger_fsck import fsck
 from streams.cli.ledger_receipts import receipt, verify
 from streams.errors import UserError
 from streams.ledger_service.keys import log_origin, make_keys
@@ -126,5 +127,6 @@ def _tell_progress(partition: int, position: int, size: int) -> None:
         print(f"\rpartition {partition}: {position:,} of {size:,}", end="", file=sys.stderr, flush=True)
 
 
+ledger.command()(fsck)
 ledger.command()(receipt)
 ledger.command()(verify)

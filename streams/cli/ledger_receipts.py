@@ -63,7 +63,7 @@ def verify(
     except OSError as error:
         raise UserError(f"{file} can't be read: {error.strerror}.") from None
     try:
-        verified = verify_receipt(data, [each for text in key for each in _keys_from(text)], buyer)
+        verified = verify_receipt(data, [each for text in key for each in keys_from(text)], buyer)
     except ReceiptError as error:
         if as_json:
             print(orjson.dumps({"valid": False, "failed": error.promise, "reason": str(error)}).decode())
@@ -77,7 +77,7 @@ def verify(
         print(f"{promise:<10} {text}")
 
 
-def _keys_from(text: str) -> list[VerifierKey]:
+def keys_from(text: str) -> list[VerifierKey]:
     path = Path(text)
     try:
         lines = path.read_text(encoding="utf-8").split() if "+" not in text or path.is_file() else [text]

@@ -14,13 +14,13 @@ import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from schemas.donation import decode_donation
 from streams.engine.connection import REQUEST_TIMEOUT_MS, client_options, look_at, open_consumer, start_client
 from streams.engine.reader import FETCH_MAX_BYTES, LogReader, Record
 from streams.engine.refusals import explain
 from streams.errors import ExitStatus, UserError
 from streams.ledger.leaf import LeafError, Salts, entries_of
 from streams.ledger.notes import Note, NoteError
+from streams.ledger_service.donations import find_donation
 from streams.ledger_service.files import Disk, locked, write_durably
 from streams.ledger_service.keys import KeyRing, LastSigned, load_keys, log_origin
 from streams.ledger_service.store import Floor, LogWriter, RefusalError
@@ -159,23 +159,10 @@ class _Followers:
 
     async def _position(self, writer: LogWriter, tp: TopicPartition, end: int) -> int:
         """The offset from which on donations are new to the log. Raises RefusalError if the topic isn't the log's."""
-        start = await self._reader.start_offset(tp.topic, tp.partition)
         if writer.size == 0:
-            return start
+            return await self._reader.start_offset(tp.topic, tp.partition)
         last = writer.log.entry(writer.size - 1, writer.size)
-        low, high = start, end  # the donation with seq = size - 1 lies in [low, high), if it is there
-        found: Record | None = None
-        while low < high:
-            middle = (low + high) // 2
-            record = await self._first_record(tp, middle, high)
-            seq = None if record is None else decode_donation(record.value or b"").seq
-            if record is None or (seq is not None and seq > writer.size - 1):
-                high = middle
-            elif seq == writer.size - 1:
-                found = record
-                break
-            else:
-                low = record.offset + 1
+        found = await find_donation(self._reader, tp, writer.size - 1, end)
         name = f"{tp.topic}-{tp.partition}"
         if found is None:
             raise RefusalError(
@@ -188,11 +175,6 @@ class _Followers:
                 "one of the two was changed, or the donors' secret is another one."
             )
         return int(found.offset) + 1
-
-    async def _first_record(self, tp: TopicPartition, start: int, end: int) -> Record | None:
-        async for batch in self._reader.read(tp.topic, tp.partition, start, end):
-            return batch[0]
-        return None
 
     async def _follow(self, stop: asyncio.Event, *, until_end: bool) -> None:
         poll_ms = min(200, self._settings.ledger_interval_ms)

@@ -18,6 +18,7 @@ from streams.ledger.notes import Note
 from streams.ledger.published import PublishedLog, checkpoint_of
 from streams.ledger_service.files import folder_fetch
 from streams.ledger_service.follow import log_folder, run_ledger
+from streams.ledger_service.fsck import LogReport, Sources, check_log, public_keys, remembered
 from streams.ledger_service.keys import load_keys, log_origin, make_keys
 from streams.ledger_service.store import RefusalError
 from streams.settings import Settings
@@ -220,3 +221,34 @@ async def test_a_second_ledger_in_the_same_folder_and_missing_keys_are_told_in_o
         await run_ledger(ready.model_copy(update={"ledger_name": "other.test"}), asyncio.Event())
     with pytest.raises(UserError, match="there is no 9"):
         await run_ledger(ready, asyncio.Event(), [9])
+
+
+async def fsck(settings: Settings, **more) -> list[LogReport]:
+    folder = Path(settings.ledger_dir)
+    topic, signed = await remembered(settings)
+    sources = Sources(folder, public_keys(folder), topic, signed, **more)
+    return [await check_log(sources, partition) for partition in range(settings.partitions)]
+
+
+async def test_fsck_compares_with_the_topic_and_says_the_first_difference(ready, tmp_path):
+    await put(ready, range(600))
+    await keep(ready)
+    await put(ready, range(600, 610))
+    reports = await fsck(ready, state=tmp_path / "state.json")
+    assert [(r.leaves, r.difference, r.waiting) for r in reports] == [(600, "", 10)] + [(0, "", 0)] * 3
+    again = await fsck(ready, state=tmp_path / "state.json")
+    assert (again[0].resumed_at, again[0].leaves, again[0].difference, again[0].waiting) == (512, 600, "", 10)
+
+    other = ready.model_copy(update={"topic_prefix": f"{ready.topic_prefix}x-"})  # the ledger of another truth
+    await create_topics(other)
+    await put(other, range(300))
+    await put(other, [300], source_shift=1)
+    await put(other, range(301, 500))
+    differing = (await fsck(other))[0]
+    assert differing.leaves == 256
+    assert differing.difference.startswith("leaf 300 is ")
+    assert '"merchant_id":"m20404"' in differing.difference
+    shorter = ready.model_copy(update={"topic_prefix": f"{ready.topic_prefix}y-"})
+    await create_topics(shorter)
+    await put(shorter, range(500))
+    assert "holds 256 entries, but there are only 244 donations" in (await fsck(shorter))[0].difference
