@@ -13,8 +13,9 @@ import typer
 
 from streams.cli.ledger_fsck import fsck
 from streams.cli.ledger_receipts import receipt, verify
+from streams.cli.ledger_seals import check_day, seal
 from streams.errors import UserError
-from streams.ledger_service.keys import log_origin, make_keys
+from streams.ledger_service.keys import log_origin, make_keys, seals_origin
 from streams.logs import configure_logs
 from streams.settings import load_settings
 
@@ -40,7 +41,7 @@ def keygen(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
 ) -> None:
-    """Make the signing keys that are missing, one for each log, and the donors' secret; print the public halves.
+    """Make the keys that are missing, for each log and the seals, and the donors' secret; print the public halves.
 
     The secrets go into EVERYCENT_LEDGER_KEYS, for this user's eyes only. Back that folder up: without the donors'
     secret no receipt can be made, and the ledger can't be built again. A line of what is printed is a verifier key
@@ -52,6 +53,7 @@ def keygen(
     if rotate and retire:
         raise UserError("--rotate and --retire: first rotate, run the ledger, and then retire.")
     origins = [log_origin(settings.ledger_name, number) for number in range(partitions or settings.partitions)]
+    origins.append(seals_origin(settings.ledger_name))
     for key in make_keys(Path(settings.ledger_keys), origins, rotate=rotate, retire=retire):
         print(orjson.dumps({"log": key.name, "key": str(key)}).decode() if as_json else key)
 
@@ -130,3 +132,5 @@ def _tell_progress(partition: int, position: int, size: int) -> None:
 ledger.command()(fsck)
 ledger.command()(receipt)
 ledger.command()(verify)
+ledger.command()(seal)
+ledger.command(name="check-day")(check_day)

@@ -94,7 +94,6 @@ def _verdict(verified: Verified) -> dict[str, object]:
         "log": verified.checkpoint.origin,
         "tree_size": verified.checkpoint.size,
         "signed_by": [str(key) for key in verified.signed_by],
-        "cosigned_by": [str(key) for key, _ in verified.cosigned_by],
         "donor_checked": verified.donor_checked,
         "donation": {name: getattr(verified.leaf, name) for name in verified.leaf.__struct_fields__},
     }
@@ -108,6 +107,5 @@ def _told(verified: Verified) -> list[tuple[Promise, str]]:
         (Promise.SIGNATURE, f"signed by {checkpoint.origin} (key {verified.signed_by[0].id:08x})"),
         (Promise.INCLUSION, f"leaf {leaf.seq} of the {checkpoint.size} that were signed"),
         (Promise.ENTRY, f"donation {leaf.donation_id}: {format_yuan(leaf.fen)} yuan to {leaf.project_id}"),
-        (Promise.WITNESSES, f"{len(verified.cosigned_by)} of those that you named have cosigned"),
         (Promise.DONOR, donor),
     ]

@@ -5,7 +5,7 @@ own canonical form, so the file alone, and the log's public key, are enough. The
 whatever differs from it in any byte is refused, and the refusal names the promise that fails. Pure.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated
@@ -19,7 +19,6 @@ from streams.ledger.notes import (
     KeyType,
     Note,
     NoteError,
-    Signature,
     VerifierKey,
     decode_base64,
     encode_base64,
@@ -45,7 +44,6 @@ class Promise(StrEnum):
     SIGNATURE = "signature"  # the log whose key we know has signed the checkpoint
     INCLUSION = "inclusion"  # the entry is the leaf of that number in the tree that was signed
     ENTRY = "entry"  # the entry is a donation, and its number is its own
-    WITNESSES = "witnesses"  # as many others as we ask for have seen the same tree
     DONOR = "donor"  # it is this donor's
 
 
@@ -116,12 +114,7 @@ class Verified:
     leaf: Leaf
     checkpoint: Checkpoint
     signed_by: tuple[VerifierKey, ...]
-    cosigned_by: tuple[tuple[VerifierKey, Signature], ...]
     donor_checked: bool
-
-
-Quorum = Callable[[Collection[VerifierKey]], str | None]
-"""Of the witnesses that have cosigned: None if they're enough, or else what is missing."""
 
 
 def make_receipt(log: PublishedLog, note: Note, index: int, salts: Salts) -> Receipt:
@@ -132,30 +125,23 @@ def make_receipt(log: PublishedLog, note: Note, index: int, salts: Salts) -> Rec
     return Receipt(index, proof, note, entry, salts.of(decode_leaf(entry).donation_id))
 
 
-def verify_receipt(
-    data: bytes, keys: Collection[VerifierKey], buyer_id: str | None = None, quorum: Quorum | None = None
-) -> Verified:
-    """Check every promise of a receipt. `keys`: of logs, and of witnesses. Raises ReceiptError, naming the first."""
+def verify_receipt(data: bytes, keys: Collection[VerifierKey], buyer_id: str | None = None) -> Verified:
+    """Check every promise of a receipt. `keys`: those of logs that are known. Raises ReceiptError for the first."""
     receipt = Receipt.parse(data)
-    checkpoint, signed_by, cosigned_by = _check_signatures(receipt.note, keys)
+    checkpoint, signed_by = _check_signatures(receipt.note, keys)
     try:
         verify_inclusion(leaf_hash(receipt.entry), receipt.index, checkpoint.size, receipt.proof, checkpoint.root)
     except ProofError as error:
         raise ReceiptError(Promise.INCLUSION, f"the donation is not in the ledger that was signed: {error}") from None
     leaf = _check_entry(receipt)
-    missing = None if quorum is None else quorum([key for key, _ in cosigned_by])
-    if missing is not None:
-        raise ReceiptError(Promise.WITNESSES, missing)
     if buyer_id is not None and donor_of(receipt.salt, buyer_id) != leaf.donor:
         raise ReceiptError(
             Promise.DONOR, f"the donation is not that of the buyer {buyer_id!r}, or the salt was changed"
         )
-    return Verified(leaf, checkpoint, signed_by, cosigned_by, buyer_id is not None)
+    return Verified(leaf, checkpoint, signed_by, buyer_id is not None)
 
 
-def _check_signatures(
-    note: Note, keys: Collection[VerifierKey]
-) -> tuple[Checkpoint, tuple[VerifierKey, ...], tuple[tuple[VerifierKey, Signature], ...]]:
+def _check_signatures(note: Note, keys: Collection[VerifierKey]) -> tuple[Checkpoint, tuple[VerifierKey, ...]]:
     try:
         signed = note.signed_by(keys)
         logs = tuple(key for key, _ in signed if key.kind is KeyType.ED25519)
@@ -168,7 +154,7 @@ def _check_signatures(
         raise ReceiptError(Promise.SIGNATURE, f"the checkpoint is not what was signed: {error}") from None
     if any(key.name != checkpoint.origin for key in logs):
         raise ReceiptError(Promise.SIGNATURE, f"the key of {logs[0].name!r} has signed for {checkpoint.origin!r}")
-    return checkpoint, logs, tuple((key, sign) for key, sign in signed if key.kind is KeyType.COSIGNATURE)
+    return checkpoint, logs
 
 
 def _check_entry(receipt: Receipt) -> Leaf:

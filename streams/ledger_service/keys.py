@@ -30,6 +30,11 @@ def log_origin(name: str, partition: int) -> str:
     return f"{name}/donations/{partition}"
 
 
+def seals_origin(name: str) -> str:
+    """What the log of the day seals is called."""
+    return f"{name}/seals"
+
+
 @dataclass(frozen=True, slots=True)
 class KeyRing:
     """The keys of a deployment's logs, those of one log from the oldest to the newest, and the donors' secret."""

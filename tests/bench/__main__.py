@@ -31,6 +31,7 @@ from tests.bench import (
     job_dedupe,
     job_everycent,
     job_latency,
+    job_ledger,
     job_peers,
     job_plain_faust,
     job_restore,
@@ -54,6 +55,7 @@ class Job(StrEnum):
     SERVICE = "service"
     RESTORE = "restore"
     DEDUPE = "dedupe"
+    LEDGER = "ledger"
     PEERS = "peers"
     AUDIT = "audit"
 
@@ -65,6 +67,7 @@ RUN: dict[Job, Callable[[Options], Coroutine[Any, Any, dict[str, Any]]]] = {
     Job.SERVICE: job_service.run,
     Job.RESTORE: job_restore.run,
     Job.DEDUPE: job_dedupe.run,
+    Job.LEDGER: job_ledger.run,
     Job.PEERS: job_peers.run,
     Job.AUDIT: job_audit.run,
 }

@@ -77,9 +77,9 @@ def keygen(tmp_path, *options):
 def test_the_command_prints_the_public_halves_and_nothing_else(tmp_path):
     done = keygen(tmp_path, "--partitions", "2")
     assert done.exit_code == 0, done.exception
-    assert [VerifierKey.parse(line).name for line in done.stdout.splitlines()] == ORIGINS[:2]
+    assert [VerifierKey.parse(line).name for line in done.stdout.splitlines()] == [*ORIGINS[:2], "ledger.test/seals"]
     assert "PRIVATE" not in done.output
     assert keygen(tmp_path, "--partitions", "2").stdout == done.stdout
-    assert len(keygen(tmp_path, "--partitions", "2", "--rotate").stdout.splitlines()) == 4
+    assert len(keygen(tmp_path, "--partitions", "2", "--rotate").stdout.splitlines()) == 6
     both = keygen(tmp_path, "--rotate", "--retire")
     assert isinstance(both.exception, UserError)
