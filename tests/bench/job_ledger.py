@@ -2,28 +2,31 @@
 
 `everycent ledger run --until-end` over a backlog of one partition, one checkpoint a second, in a process of its own:
 CPU of the whole process (its start included) and, between two sizes, of each further leaf. `fsck --files-only` over the
-same files. Overhead: all bytes of the log's files less the entries' own. A receipt: proof, salt and text, from a log of
-10^8 leaves whose tiles are made instead of read, as all its leaves are alike.
+same files. The rules: what the pure rules take of it, in this process, from a donation's JSON to its entry, its hash,
+the tree and the bundle, without Kafka and disk (`python -m tests.bench.job_ledger` prints these and the receipts
+alone). Overhead: all bytes of the log's files less the entries' own. A receipt: proof, salt and text, from a log of 10^8 leaves
+whose tiles are made instead of read, as all its leaves are alike.
 """
 
 import asyncio
+import json
 import resource
 import sys
 import time
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 
 from schemas.donation import Donation, encode_donation
 from streams.engine.sender import open_sender
 from streams.errors import UserError
 from streams.ledger.checkpoint import Checkpoint
-from streams.ledger.leaf import Salts, encode_leaf, leaf_of
+from streams.ledger.leaf import Salts, encode_leaf, entries_of, leaf_of
 from streams.ledger.notes import SignerKey, sign_note
 from streams.ledger.published import PublishedLog
 from streams.ledger.receipt import make_receipt
-from streams.ledger.tiles import TILE_WIDTH, pack_entries
+from streams.ledger.tiles import TILE_WIDTH, TileTree, pack_entries
 from streams.ledger.tree import leaf_hash, node_hash, tree_root
 from streams.ledger_service.keys import log_origin, make_keys
 from streams.settings import Settings, child_environment
@@ -33,6 +36,7 @@ from tests.bench.options import Options, say
 
 CHUNK = 20_000
 RECEIPTS = 200
+RULE_RUNS = 5
 LARGE = 10**8
 TARGET_LEAF_US, TARGET_OVERHEAD_BYTES, TARGET_RECEIPT_MS = 10, 60, 5
 
@@ -58,6 +62,7 @@ async def run(options: Options) -> dict[str, Any]:
             "overhead_bytes_per_leaf": figure(
                 [each["overhead_bytes"] for each in runs["large"]], at_most=TARGET_OVERHEAD_BYTES
             ),
+            "rules_cpu_us_per_leaf": figure([_rules(options.orders // 10) for _ in range(RULE_RUNS)]),
             "receipt_ms": figure(receipt_ms, at_most=TARGET_RECEIPT_MS),
         },
         "runs": runs,
@@ -126,6 +131,27 @@ async def _command(settings: Settings, *words: str) -> tuple[float, float]:
     return seconds, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
+class _Record(NamedTuple):
+    """What the ledger reads of a donation's record."""
+
+    offset: int
+    value: bytes
+
+
+def _rules(leaves: int) -> float:
+    """CPU µs a leaf."""
+    records = [_Record(seq, encode_donation(_donation(seq))) for seq in range(leaves)]
+    salts, tree = Salts(bytes(32)), TileTree()
+    began = time.process_time()
+    for start in range(0, leaves, CHUNK):
+        entries = entries_of(records[start : start + CHUNK], start, salts)
+        tree.append(b"".join([leaf_hash(entry) for entry in entries]))
+        for at in range(0, len(entries), TILE_WIDTH):
+            pack_entries(entries[at : at + TILE_WIDTH])
+    tree.root()
+    return (time.process_time() - began) / leaves * 1e6
+
+
 def _receipts() -> list[float]:
     """ms each."""
     origin, salts = "bench/donations/0", Salts(bytes(32))
@@ -150,3 +176,8 @@ def _receipts() -> list[float]:
         took.append((time.perf_counter() - began) * 1_000)
     assert len(data) < 5_000
     return [median(took)]
+
+
+if __name__ == "__main__":
+    rules = figure([_rules(200_000) for _ in range(RULE_RUNS)])
+    print(json.dumps({"rules_cpu_us_per_leaf": rules, "receipt_ms": figure(_receipts())}))
