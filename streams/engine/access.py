@@ -90,7 +90,7 @@ def rights(role: AccessRole, settings: Settings) -> tuple[Right, ...]:
             *((topic, Operation.READ) for topic in Topic if topic not in _LISTED_ONLY),
             *((topic, Operation.DESCRIBE) for topic in _LISTED_ONLY),
         ],
-        AccessRole.AUDITOR: [(topic, Operation.READ) for topic in Topic if topic is not Topic.PROJECTS],
+        AccessRole.AUDITOR: [(topic, Operation.READ) for topic in Topic if topic not in _LISTED_ONLY],
         AccessRole.REPLAYER: [
             *_both(Topic.ORDERS),
             (Topic.DONATIONS, Operation.READ),

@@ -4,8 +4,8 @@
 CPU of the whole process (its start included) and, between two sizes, of each further leaf. `fsck --files-only` over the
 same files. The rules: what the pure rules take of it, in this process, from a donation's JSON to its entry, its hash,
 the tree and the bundle, without Kafka and disk (`python -m tests.bench.job_ledger` prints these and the receipts
-alone). Overhead: all bytes of the log's files less the entries' own. A receipt: proof, salt and text, from a log of 10^8 leaves
-whose tiles are made instead of read, as all its leaves are alike.
+alone). Overhead: all bytes of the log's files less the entries' own. A receipt: proof, salt and text, from a log of
+10^8 leaves whose tiles are made instead of read, as all its leaves are alike.
 """
 
 import asyncio
