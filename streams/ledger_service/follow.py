@@ -99,8 +99,10 @@ class _Followers:
             raise UserError(f"--partitions: {topic!r} has {len(there)} partitions, so there is no {unknown[0]}.")
         await self._reader.partitions(self._settings.topics.ledger_checkpoints)
         self._publish_keys()
+        # Not idempotent: a checkpoint that is stored twice says the same twice, and a right to write that is missing is
+        # told by its topic, where an idempotent producer hears of the cluster.
         self._producer = AIOKafkaProducer(
-            **client_options(self._settings), enable_idempotence=True, acks="all", request_timeout_ms=REQUEST_TIMEOUT_MS
+            **client_options(self._settings), acks="all", request_timeout_ms=REQUEST_TIMEOUT_MS
         )
         try:
             await start_client(self._producer, self._settings)
