@@ -9,8 +9,8 @@ from streams import __version__
 from streams.cli.audit import audit
 from streams.cli.broker import broker
 from streams.cli.demo import demo
-from streams.cli.projects import projects
 from streams.cli.ledger import ledger
+from streams.cli.projects import projects
 from streams.cli.rejected import rejected
 from streams.cli.replay import replay_rejected
 from streams.cli.serve import serve

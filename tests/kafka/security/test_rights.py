@@ -17,9 +17,9 @@ from streams.engine.embedded_broker import EmbeddedBroker
 from streams.engine.reader import open_reader
 from streams.engine.topic_admin import create_topics, existing_topics
 from streams.errors import AccessError
-from streams.projects import import_projects
 from streams.ledger_service.follow import run_ledger
 from streams.ledger_service.keys import log_origin, make_keys
+from streams.projects import import_projects
 from streams.replay import replay_mended, replay_rejected
 from streams.serve.server import serving
 from streams.settings import Settings, child_environment
