@@ -1,5 +1,6 @@
 """What tests of several folders share: the real broker, and settings that no other test has."""
 
+import logging
 import os
 import tempfile
 import uuid
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+import structlog
 
 from streams.engine.embedded_broker import EmbeddedBroker
 from streams.engine.topic_admin import create_topics
@@ -24,6 +26,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if KAFKA_FOLDER in item.path.parents or "broker" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.kafka)
+
+
+@pytest.fixture(autouse=True)
+def logs_as_before() -> Iterator[None]:
+    """A command that was run in this process has set up logging, to a stderr that the test alone has."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

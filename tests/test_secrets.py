@@ -17,16 +17,6 @@ SECRET_FIELDS = [name for name, field in Settings.model_fields.items() if field.
 SECRET = "hunter2-never-shown"
 
 
-@pytest.fixture(autouse=True)
-def logs_as_before():
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
-
-
 def with_secrets(**fields):
     return Settings(**dict.fromkeys(SECRET_FIELDS, SECRET), **fields)
 
