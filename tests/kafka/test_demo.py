@@ -16,6 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from schemas.topics import Topic
 from streams.demo import DemoPlan, run_demo
 from streams.engine.topic_admin import existing_topics
 from streams.errors import ExitStatus, UserError
@@ -191,7 +192,7 @@ def test_a_named_broker_is_used_and_left_as_it_was(start, broker):
     prefix = re.search(r"topics of the demo's own: (\S+)…", demo.read_until("Using the broker"))[1]
     demo.read_until("live, 500 orders a second")
     assert demo.started("kafka.Kafka") == []
-    assert len(topics_on(broker, prefix)) == 6
+    assert len(topics_on(broker, prefix)) == len(Topic)
     demo.process.send_signal(signal.SIGINT)
     assert demo.finish(30) == 0, demo.text
     assert re.search(r"Ended in order after \d+ s: [\d,]+ orders processed", demo.text)
