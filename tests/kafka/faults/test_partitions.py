@@ -45,7 +45,7 @@ async def test_a_totals_worker_that_hears_of_an_added_partition_ends_with_one_li
         splits, totals = workers.start("--roles", "split"), workers.start("--roles", "totals")
         await audited(topics, workers)
         splits.stop()
-        await add_partitions(topics, names.orders, names.donations, names.rejected_orders)
+        await add_partitions(topics, names.orders, names.donations, names.rejected_orders, names.ledger_checkpoints)
         workers.start("--roles", "split")
         await load(topics, 2_000, seed=112)
         wait_for_clear_end(totals, names.orders)
