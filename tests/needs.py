@@ -1,18 +1,24 @@
-"""Programs that some tests need and a person may lack: there the test is skipped with the reason, in CI it fails."""
+"""What some tests need and a person may lack: there the test is skipped with the reason, in CI it fails."""
 
 import os
 import shutil
+from typing import NoReturn
 
 import pytest
+
+IN_CI = bool(os.environ.get("CI"))  # `.ci/run` sets it to 1, others to true
 
 
 def need(*programs: str, why: str) -> str:
     """The path of the first of `programs` that is there."""
-    for program in programs:
-        path = shutil.which(program)
-        if path is not None:
-            return path
-    reason = f"none of {', '.join(programs)} here, which {why}"
-    if os.environ.get("CI"):
-        pytest.fail(f"{reason}; .ci/run must install it")
+    path = next(filter(None, map(shutil.which, programs)), None)
+    if path is None:
+        lack(f"none of {', '.join(programs)} here, which {why}; .ci/run must install it")
+    return path
+
+
+def lack(reason: str) -> NoReturn:
+    """Give the test up for `reason`: in CI that is a failure."""
+    if IN_CI:
+        pytest.fail(reason)
     pytest.skip(reason)
