@@ -15,7 +15,7 @@ STAMP := $(VENV)/installed
 NATIVE := $(wildcard streams/native/Cargo.* streams/native/src/*.rs)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench simulation fuzz soak schemas manifests generated clean
+.PHONY: help demo test check bench growth scale simulation fuzz soak schemas manifests generated clean
 
 help:  ## show this
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1#\2/p' Makefile | awk -F'#' '{printf "%-17s %s\n", $$1, $$2}'
@@ -38,6 +38,12 @@ check: $(STAMP)  ## lint, format, types, what is generated, deployment files, di
 
 bench: $(STAMP)  ## throughput, CPU and memory of a worker, beside other engines
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+growth: $(STAMP)  ## how the cost of an order grows: docs/growth.md with its plots, measured anew
+	@$(BIN)/python -m tests.bench.growth $(ARGS)
+
+scale: $(STAMP)  ## what ten billion donations a year ask for: docs/scale.md, from the measured prices
+	@$(BIN)/python -m tests.bench.scale $(ARGS)
 
 simulation: $(STAMP)  ## thousands of seeded runs with faults on a fake Kafka and clock
 	@$(BIN)/python -m tests.simulation $(ARGS)

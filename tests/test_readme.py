@@ -26,6 +26,8 @@ DOCUMENTS = (
     "CONTRIBUTING.md",
     "CHANGELOG.md",
     "docs/contract.md",
+    "docs/growth.md",
+    "docs/scale.md",
     "docs/testing.md",
     "docs/security.md",
     "docs/metrics.md",

@@ -110,7 +110,7 @@ async def wait_drained(settings: Settings, process: MeasuredProcess) -> Sample:
         while True:
             offsets = await committed(admin, settings.app_id)
             sample = process.sample()
-            if _reached(offsets, backlog) and not await _pending(reader, offsets, await ends(reader, deltas)):
+            if reached(offsets, backlog) and not await pending(reader, offsets, await ends(reader, deltas)):
                 return sample
             progress = sum(offsets.values())
             stalled = stalled + 1 if progress == before else 0
@@ -120,11 +120,11 @@ async def wait_drained(settings: Settings, process: MeasuredProcess) -> Sample:
             await asyncio.sleep(DRAIN_POLL_S)
 
 
-def _reached(offsets: Mapping[TopicPartition, int], ends_: Mapping[TopicPartition, int]) -> bool:
+def reached(offsets: Mapping[TopicPartition, int], ends_: Mapping[TopicPartition, int]) -> bool:
     return all(offsets.get(tp, 0) >= end for tp, end in ends_.items())
 
 
-async def _pending(
+async def pending(
     reader: LogReader, offsets: Mapping[TopicPartition, int], ends_: Mapping[TopicPartition, int]
 ) -> bool:
     """Whether any partial sum is left: watermarks have no key, markers of transactions are no records."""
@@ -138,12 +138,18 @@ async def _pending(
 async def differences(
     settings: Settings, plan: LoadPlan, *, totals_topic: str | None = None, whole_ledger: bool = False
 ) -> list[str]:
-    """Where the ledger and the totals, in each kind of window, differ from what the plan must come to; to the fen.
+    """Where the ledger and the totals, in each kind of window, differ from what the plan must come to; to the fen."""
+    return await differences_from(settings, expected(plan), totals_topic=totals_topic, whole_ledger=whole_ledger)
+
+
+async def differences_from(
+    settings: Settings, must: ExpectedSums, *, totals_topic: str | None = None, whole_ledger: bool = False
+) -> list[str]:
+    """The same against sums that are known otherwise.
 
     `totals_topic`: where the totals lie, if not in `project-totals`. `whole_ledger`: read each donation, where our own
     are told by the last one's number.
     """
-    must = expected(plan)
     async with open_reader(settings) as reader:
         check = _whole_ledger_differences if whole_ledger else _ledger_differences
         found = await check(reader, settings.topics.donations, must)
