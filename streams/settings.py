@@ -30,7 +30,7 @@ class Settings(BaseSettings):
     topic_prefix: Annotated[str, Field(max_length=100, pattern=_TOPIC_CHARACTERS)] = ""
     """Put before every topic's name."""
     partitions: Annotated[int, Field(ge=1, le=10_000)] = 8
-    """Partitions that `topics create` gives each topic."""
+    """Partitions that `topics create` gives each topic (the totals' topics 16 at most, `projects` one)."""
     timezone: str = "Asia/Shanghai"
     """Zone (IANA name) of the calendar windows."""
     commit_interval_ms: Annotated[int, Field(ge=10, le=MINUTE_MS)] = 500

@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from schemas.topics import TOTALS_PARTITIONS_MAX
 from streams.engine.access import ROLE_COMMANDS, AccessRole, acl_commands, rights
 from streams.errors import UserError
 from streams.logs import configure_logs
@@ -27,6 +28,15 @@ def create(
         int | None,
         typer.Option(min=1, max=10_000, help="Of each topic. By default EVERYCENT_PARTITIONS, which is 8 if not set."),
     ] = None,
+    totals_partitions: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=10_000,
+            help=f"Of project-deltas and project-totals. By default as many, but {TOTALS_PARTITIONS_MAX} at most: "
+            "commits get dearer with each.",
+        ),
+    ] = None,
     replication: Annotated[int, typer.Option(min=1, max=10, help="Copies of each record, on as many brokers.")] = 1,
     as_json: AsJson = False,
 ) -> None:
@@ -37,7 +47,7 @@ def create(
     from streams.engine.topic_admin import create_topics  # noqa: PLC0415 - it brings aiokafka, other commands wait
 
     settings = _start()
-    states = asyncio.run(create_topics(settings, partitions, replication))
+    states = asyncio.run(create_topics(settings, partitions, replication, totals_partitions=totals_partitions))
     if as_json:
         for state in states:
             print(orjson.dumps(state._asdict()).decode())

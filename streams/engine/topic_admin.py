@@ -46,16 +46,19 @@ class PartitionCounts(NamedTuple):
     totals: int
 
 
-async def create_topics(settings: Settings, partitions: int | None = None, replication: int = 1) -> list[TopicState]:
+async def create_topics(
+    settings: Settings, partitions: int | None = None, replication: int = 1, *, totals_partitions: int | None = None
+) -> list[TopicState]:
     """Make the topics that are missing and wait until all have leaders. Safe to repeat.
 
-    Without `partitions` a missing topic gets as many as those that it belongs with, or else `settings.partitions`.
+    Without `partitions` a missing topic gets as many as those that it belongs with, or else what
+    `Topics.partition_count` makes of `settings.partitions`. `totals_partitions`: of the two topics of the totals.
     Raises UserError: no broker, an existing topic with a count that doesn't fit, or the broker refuses.
     """
     async with open_admin(settings) as admin:
         try:
             existing = await _ours(settings, admin)
-            wanted = plan(settings, existing, partitions)
+            wanted = plan(settings, existing, partitions, totals_partitions)
             missing = [topic for topic in Topic if topic not in existing]
             if missing:
                 await _create(admin, settings, {topic: wanted[topic] for topic in missing}, replication)
@@ -74,7 +77,7 @@ async def check_topics(settings: Settings) -> PartitionCounts:
             f"the broker at {settings.broker} has no topic {', '.join(map(repr, missing))}. "
             "Make the topics with `everycent topics create`."
         )
-    plan(settings, existing, None)
+    plan(settings, existing)
     return PartitionCounts(existing[Topic.ORDERS], existing[Topic.PROJECT_TOTALS])
 
 
@@ -100,13 +103,21 @@ async def delete_topics(settings: Settings) -> None:
             raise UserError(f"the broker at {settings.broker} doesn't delete {topic!r}: {for_code(code).__name__}")
 
 
-def plan(settings: Settings, existing: Mapping[Topic, int], partitions: int | None) -> dict[Topic, int]:
+def plan(
+    settings: Settings,
+    existing: Mapping[Topic, int],
+    partitions: int | None = None,
+    totals_partitions: int | None = None,
+) -> dict[Topic, int]:
     """How many partitions each topic has or must get. Raises UserError where existing ones don't fit."""
     name = settings.topics.name
     wanted: dict[Topic, int] = {}
     for group in CO_PARTITIONED:
         first = next((topic for topic in group if topic in existing), None)
         default = settings.topics.partition_count(group[0], partitions or settings.partitions)
+        asked = partitions
+        if group[0] is Topic.PROJECT_DELTAS:
+            default, asked = totals_partitions or default, totals_partitions
         count = default if first is None else existing[first]
         for topic in group:
             if first is not None and existing.get(topic, count) != count:
@@ -114,7 +125,7 @@ def plan(settings: Settings, existing: Mapping[Topic, int], partitions: int | No
                     f"topic {name(topic)!r} has {existing[topic]} partitions, but {name(first)!r} has {count}, and "
                     "they must have as many: partitions of the same number belong together. Recreate the wrong one."
                 )
-            if partitions is not None and topic in existing and count != default:
+            if asked is not None and topic in existing and count != default:
                 raise UserError(
                     f"topic {name(topic)!r} has {count} partitions already, not {default}. "
                     "Keys would move to other partitions, so that can't be changed; name what is there, or nothing."

@@ -33,7 +33,7 @@ expected = cache(expected_sums)
 
 
 @asynccontextmanager
-async def deployment(broker: str, partitions: int) -> AsyncIterator[Settings]:
+async def deployment(broker: str, partitions: int, totals_partitions: int | None = None) -> AsyncIterator[Settings]:
     """Topics, group and transactions of this run's own; production's defaults, or the environment's, for all else.
 
     The topics are deleted at the end: what the broker does in the background with them must not burden the next run.
@@ -48,7 +48,7 @@ async def deployment(broker: str, partitions: int) -> AsyncIterator[Settings]:
         log_level="info",
         log_format="json",  # moments are read from it
     )
-    await create_topics(settings)
+    await create_topics(settings, totals_partitions=totals_partitions)
     try:
         yield settings
     finally:

@@ -64,7 +64,7 @@ async def _first_total(reader: LogReader, topic: str) -> float:
 
 
 async def _idle(options: Options, name: str) -> dict[str, Any]:
-    async with deployment(options.broker, IDLE_PARTITIONS) as made:
+    async with deployment(options.broker, IDLE_PARTITIONS, totals_partitions=IDLE_PARTITIONS) as made:
         settings = made.model_copy(update={"idle_after_ms": IDLE_AFTER_MS})
         await load_backlog(settings, LoadPlan(ORDERS, seed=options.seed))
         with worker(settings) as process:

@@ -47,6 +47,19 @@ async def test_an_existing_topic_with_another_count_than_asked_for_is_refused_an
         await check_topics(settings)
 
 
+async def test_many_partitions_of_orders_get_few_of_totals_unless_told_otherwise(settings):
+    async with asyncio.timeout(60):
+        await create_topics(settings, partitions=20)
+    assert await check_topics(settings) == PartitionCounts(orders=20, totals=16)
+    await create_topics(settings, partitions=20)  # what is there is right
+    with pytest.raises(UserError, match=rf"'{settings.topics.project_deltas}' has 16 partitions already, not 20"):
+        await create_topics(settings, partitions=20, totals_partitions=20)
+
+    other = settings.model_copy(update={"topic_prefix": f"{settings.topic_prefix}more-"})
+    await create_topics(other, partitions=2, totals_partitions=3)
+    assert await check_topics(other) == PartitionCounts(orders=2, totals=3)
+
+
 @pytest.mark.parametrize(
     ("topic", "partner"),
     [

@@ -29,10 +29,13 @@ def test_without_a_prefix_the_names_are_bare():
     assert [Topics().name(topic) for topic in Topic] == NAMES
 
 
-@pytest.mark.parametrize("partitions", [1, 8, 64])
-def test_the_ledger_and_the_rejected_have_the_partitions_of_orders_and_the_reference_data_one(partitions):
+@pytest.mark.parametrize(("partitions", "of_totals"), [(1, 1), (8, 8), (16, 16), (17, 16), (256, 16)])
+def test_the_ledger_and_the_rejected_have_the_partitions_of_orders_the_totals_few_and_the_reference_data_one(
+    partitions, of_totals
+):
     counts = {topic: Topics().partition_count(topic, partitions) for topic in Topic}
     assert counts.pop(Topic.PROJECTS) == 1
+    assert {counts.pop(Topic.PROJECT_DELTAS), counts.pop(Topic.PROJECT_TOTALS)} == {of_totals}
     assert set(counts.values()) == {partitions}
 
 

@@ -30,6 +30,7 @@ from tests.bench.processes import MeasuredProcess, worker
 READY_TIMEOUT_S = 300
 LOAD_TIMEOUT_MS = 850_000  # of the transaction that holds the backlog: the broker allows 15 minutes
 DRAIN_POLL_S = 0.05
+SOURCES = (Topic.ORDERS, Topic.PROJECT_DELTAS)
 STALLED_POLLS_MAX = 2_400  # two minutes without progress, and the run is given up
 TOLD_EVERY_S = 10
 BATCH_MAX_BYTES = 512 * 1_024
@@ -77,7 +78,7 @@ async def run_shape(broker: Broker, shape: Shape) -> dict[str, Any]:
         settings = made.model_copy(update={"stall_timeout_s": 86_400, "metrics_port": 0})
         with ExitStack() as stack:
             workers = [stack.enter_context(worker(settings)) for _ in range(shape.workers)]
-            await _wait_shared(workers, 2 * shape.partitions)
+            await _wait_shared(workers, ready_partitions(settings))
             start_cpu_s = sum(each.sample().cpu_s for each in workers)
             async with _backlog(settings) as (sender, show):
                 loaded = time.monotonic()
@@ -155,6 +156,12 @@ async def _wait_shared(workers: Sequence[MeasuredProcess], partitions: int) -> N
 
     await workers[0].wait_until(shared, READY_TIMEOUT_S, "the workers didn't share the partitions")
     await asyncio.sleep(1)  # what a start leaves to do is done by then
+
+
+def ready_partitions(settings: Settings) -> int:
+    """How many partitions of both stages there are."""
+    counts = (settings.topics.partition_count(topic, settings.partitions) for topic in SOURCES)
+    return sum(counts)
 
 
 def _ready(process: MeasuredProcess) -> int:

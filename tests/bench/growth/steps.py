@@ -36,7 +36,7 @@ def steps(orders: int = BASE_ORDERS, longest_backlog: int = 10_000_000) -> list[
     base = Shape(orders)
     backlogs = [size for size in (10**5, 10**6, 10**7, 10**8) if size <= longest_backlog] or [longest_backlog]
     return [
-        _step("partitions", "Partitions on one worker", "partitions of each topic", base, (1, 4, 16, 64, 256)),
+        _step("partitions", "Partitions on one worker", "partitions of `orders`", base, (1, 4, 16, 64, 256)),
         _step("projects", "Projects", "projects", base, (100, 1_000, 10_000, 100_000, 1_000_000)),
         Step(
             "lines",

@@ -30,7 +30,7 @@ from tests.bench import job_restore, machine
 from tests.bench.deployments import deployment, differences, ends, wait_drained
 from tests.bench.figures import rounded
 from tests.bench.growth.load import Shape
-from tests.bench.growth.run import Broker, embedded_broker, run_shape
+from tests.bench.growth.run import Broker, embedded_broker, ready_partitions, run_shape
 from tests.bench.options import Options, say
 from tests.bench.processes import worker
 
@@ -124,7 +124,7 @@ async def _live_load(broker: Broker, partitions: int, rate: int, seed: int) -> L
     say(f"live: {rate:,} orders a second over {partitions} partitions, {LIVE_SECONDS} s")
     async with deployment(broker.address, partitions) as settings:
         with worker(settings) as process:
-            await process.wait_for("partition ready", times=2 * partitions, timeout_s=READY_TIMEOUT_S)
+            await process.wait_for("partition ready", times=ready_partitions(settings), timeout_s=READY_TIMEOUT_S)
             await asyncio.sleep(1)  # what a start leaves to do is done by then
             before, broker_before = process.sample(), broker.cpu_s()
             await run_simulation(settings, plan, orders_per_second=rate)

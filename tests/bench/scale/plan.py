@@ -19,7 +19,7 @@ ASSUMPTIONS: dict[str, tuple[float, str, str]] = {
     "burst_donations_s": (170_000, "donations/s", "the greatest burst, nothing smeared out"),
     "projects": (30_000, "projects", "that get donations"),
     "partitions": (1_000, "partitions", "of `orders` and `donations`, fixed when the topics are made"),
-    "totals_partitions": (100, "partitions", "of `project-deltas` and `project-totals`: made with fewer, see below"),
+    "totals_partitions": (100, "partitions", "of `project-deltas` and `project-totals`: fewer, see below"),
     "commit_interval_s": (0.5, "s", "`EVERYCENT_COMMIT_INTERVAL_MS`"),
     "horizon_h": (24, "h", "`EVERYCENT_DEDUPE_HORIZON_HOURS`"),
     "session_s": (10, "s", "`EVERYCENT_SESSION_TIMEOUT_MS`"),
