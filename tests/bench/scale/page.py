@@ -9,8 +9,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tests.bench.pages import fill_parts, number, table
-from tests.bench.scale.plan import ASSUMPTIONS, SECTIONS, Plan
+from tests.bench.scale.plan import ASSUMPTIONS, SECTIONS, Plan, work_out
 from tests.bench.scale.simulation import SAMPLE_S
+
+PARTITION_CHOICES = ((64, 16), (256, 16), (1_000, 16), (1_000, 100), (1_000, 1_000))
+CHOSEN_BY = ("burst_parts_s", "burst_worker_cores", "workers", "worker_gb", "restart_s", "brokers")
 
 
 def fill(page: str, costs_document: Mapping[str, Any], plan: Plan, days: Sequence[Mapping[str, Any]]) -> str:
@@ -20,6 +23,7 @@ def fill(page: str, costs_document: Mapping[str, Any], plan: Plan, days: Sequenc
         "costs": costs_table(costs_document),
         "assumptions": assumptions_table(),
         "days": days_table(days),
+        "partitions": partitions_table({name: cost["value"] for name, cost in costs_document["costs"].items()}),
     }
     parts |= {
         name.lower().replace(",", "").replace("'", "").replace(" ", "-"): section_table(name, plan) for name in SECTIONS
@@ -52,6 +56,16 @@ def costs_table(document: Mapping[str, Any]) -> str:
 def assumptions_table() -> str:
     rows = [[f"`{name}`", number(value), unit, what] for name, (value, unit, what) in ASSUMPTIONS.items()]
     return table(["assumption", "value", "unit", "what"], rows)
+
+
+def partitions_table(costs: Mapping[str, float]) -> str:
+    """What the same load asks for with other numbers of partitions."""
+    rows = []
+    for partitions, of_totals in PARTITION_CHOICES:
+        plan = work_out(costs, partitions=partitions, totals_partitions=of_totals)
+        rows.append([f"{partitions:,}", f"{of_totals:,}", *(number(plan[name]) for name in CHOSEN_BY)])
+    names = [f"`{name}`" for name in CHOSEN_BY]
+    return table(["of `orders`", "of the totals", *names], rows)
 
 
 def section_table(name: str, plan: Plan) -> str:

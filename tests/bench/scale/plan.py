@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from math import ceil
 from typing import NamedTuple
 
+from schemas.topics import TOTALS_PARTITIONS_MAX
 from streams.engine.limits import COMMIT_MAX_RECORDS_PACKED
 
 # What the deployment is to carry and how it is set up: chosen, not measured.
@@ -19,7 +20,11 @@ ASSUMPTIONS: dict[str, tuple[float, str, str]] = {
     "burst_donations_s": (170_000, "donations/s", "the greatest burst, nothing smeared out"),
     "projects": (30_000, "projects", "that get donations"),
     "partitions": (1_000, "partitions", "of `orders` and `donations`, fixed when the topics are made"),
-    "totals_partitions": (100, "partitions", "of `project-deltas` and `project-totals`: fewer, see below"),
+    "totals_partitions": (
+        TOTALS_PARTITIONS_MAX,
+        "partitions",
+        "of `project-deltas` and `project-totals`: as they are made",
+    ),
     "commit_interval_s": (0.5, "s", "`EVERYCENT_COMMIT_INTERVAL_MS`"),
     "horizon_h": (24, "h", "`EVERYCENT_DEDUPE_HORIZON_HOURS`"),
     "session_s": (10, "s", "`EVERYCENT_SESSION_TIMEOUT_MS`"),
@@ -149,14 +154,18 @@ SECTIONS: dict[str, list[Line]] = {
         Line(
             "workers_by_restore",
             "workers",
-            "ceil((restore_ids_core_s + restore_totals_core_s) / (restart_s_max - worker_start_s))",
+            "ceil(restore_ids_core_s / (restart_s_max - worker_start_s - restore_totals_core_s / totals_partitions))",
         ),
         Line("workers", "workers", "max(workers_by_cpu, workers_by_restore) + workers_spare"),
         Line("partitions_per_worker", "partitions", "ceil(partitions / workers)"),
     ],
     "Memory of a worker": [
         Line("ids_gb", "GB", "horizon_ids * memory_bytes_per_id / workers / 1e9"),
-        Line("totals_gb", "GB", "(long_totals + hour_totals + minute_totals) * memory_bytes_per_total / workers / 1e9"),
+        Line(
+            "totals_gb",
+            "GB",
+            "(long_totals + hour_totals + minute_totals) * memory_bytes_per_total / min(workers, totals_partitions) / 1e9",
+        ),
         Line("worker_gb", "GB", "worker_start_mb / 1e3 + ids_gb + totals_gb"),
     ],
     "Disk, all copies": [
@@ -187,8 +196,12 @@ SECTIONS: dict[str, list[Line]] = {
         Line("brokers", "brokers", "max(replication, brokers_by_cpu, brokers_by_network, brokers_by_disk)"),
     ],
     "Cost of recovery": [
-        Line("restore_s", "s", "(restore_ids_core_s + restore_totals_core_s) / workers"),
-        Line("takeover_s", "s", "session_s + restore_s / (workers - 1) / busy_max"),
+        Line(
+            "restore_s",
+            "s",
+            "restore_ids_core_s / workers + restore_totals_core_s / min(workers, totals_partitions)",
+        ),
+        Line("takeover_s", "s", "session_s + restore_s / busy_max"),
         Line("restart_s", "s", "worker_start_s + restore_s"),
     ],
     "A year's backfill": [

@@ -34,8 +34,8 @@ def test_the_plan_is_what_a_person_works_out_by_hand():
     plan = work_out(COSTS)
     assert plan["mean_donations_s"] == pytest.approx(317.1, abs=0.1)
     assert plan["burst_orders_s"] == pytest.approx(170_000 / 1.12)
-    fan_out = 100 * (1 - 0.99 ** (170_000 / 2_000))  # of 2,000 commits a second, 85 donations each
-    parts = 2_000 * (1 + fan_out) + 200
+    fan_out = 16 * (1 - (15 / 16) ** (170_000 / 2_000))  # of 2,000 commits a second, 85 donations each
+    parts = 2_000 * (1 + fan_out) + 32
     cores = (170_000 / 1.12 * COSTS["worker_us_per_order"] + parts * COSTS["worker_us_per_part"]) / 1e6
     assert plan["burst_worker_cores"] == pytest.approx(cores)
     assert plan["ledger_tb_a_year"] == pytest.approx(1e10 * COSTS["donation_bytes"] * 3 / 1e12)
