@@ -164,7 +164,8 @@ SECTIONS: dict[str, list[Line]] = {
         Line(
             "totals_gb",
             "GB",
-            "(long_totals + hour_totals + minute_totals) * memory_bytes_per_total / min(workers, totals_partitions) / 1e9",
+            "(long_totals + hour_totals + minute_totals) * memory_bytes_per_total / 1e9"
+            " / min(workers, totals_partitions)",
         ),
         Line("worker_gb", "GB", "worker_start_mb / 1e3 + ids_gb + totals_gb"),
     ],
