@@ -73,6 +73,8 @@ class Settings(BaseSettings):
     """So many may watch at once; who comes then is asked to come again."""
     serve_cors_origins: str = ""
     """Origins whose pages may read the API, separated by commas, such as `https://a.example`; empty: none."""
+    serve_ledger_dir: str = ""
+    """Folder of the public ledger that `serve` serves at `/ledger/`; empty: none."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The least severe log line that is written."""
     log_format: Literal["console", "json"] = "console"

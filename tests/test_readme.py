@@ -35,6 +35,7 @@ DOCUMENTS = (
     "docs/serve.md",
     "docs/ledger.md",
     "docs/receipts.md",
+    "docs/witnesses.md",
 )
 TEXTS = {name: (ROOT / name).read_text(encoding="utf-8") for name in DOCUMENTS}
 README, ARCHITECTURE, CONTRACT = TEXTS["README.md"], TEXTS["ARCHITECTURE.md"], TEXTS["docs/contract.md"]

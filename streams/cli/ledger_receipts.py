@@ -1,6 +1,7 @@
 """`everycent ledger receipt` and `everycent ledger verify`: a donor's proof, made and checked."""
 
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -9,10 +10,16 @@ import typer
 
 from streams.errors import ExitStatus, UserError
 from streams.ledger.notes import NoteError, VerifierKey
+from streams.ledger.policy import Policy, PolicyError
 from streams.ledger.receipt import Promise, ReceiptError, Verified, verify_receipt
 from streams.ledger_service.keys import load_salts
 from streams.settings import load_settings
 from streams.views.money import format_yuan
+
+PolicyFile = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Which witnesses must have cosigned (C2SP tlog-policy; docs/witnesses.md)."),
+]
 
 
 def receipt(
@@ -21,6 +28,7 @@ def receipt(
     output: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Where to write it, best NAME.tlog-proof; without it: stdout.")
     ] = None,
+    policy: PolicyFile = None,
 ) -> None:
     """Make a donor's receipt: one text file that proves, without us, that the donation is in the ledger.
 
@@ -33,7 +41,7 @@ def receipt(
 
     settings = load_settings()
     salts = load_salts(Path(settings.ledger_keys))
-    made = receipt_of(Path(settings.ledger_dir), Path(settings.ledger_index), salts, donation_id)
+    made = receipt_of(Path(settings.ledger_dir), Path(settings.ledger_index), salts, donation_id, policy_from(policy))
     if output is None:
         sys.stdout.buffer.write(bytes(made))
     else:
@@ -45,14 +53,16 @@ def verify(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A receipt (.tlog-proof).")],
     *,
     key: Annotated[
-        list[str],
+        list[str] | None,
         typer.Option(metavar="KEY", help="A verifier key (name+id+base64), or a file of them; may be repeated."),
-    ],
+    ] = None,
+    policy: PolicyFile = None,
     buyer: Annotated[str | None, typer.Option(metavar="ID", help="The donor's id: is the donation theirs?")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The verdict as one JSON object.")] = False,
 ) -> None:
     """Check a receipt, offline: signature, inclusion, the donation itself, and with --buyer whose it is.
 
+    With --policy also whether the witnesses that it asks for have cosigned; its logs' keys count beside those of --key.
     Exit status: 0 every promise holds, 1 one doesn't (which is said), 2 the file or the key can't be read. Take the key
     from where the programme has published it, not from who gave you the receipt.
 
@@ -62,8 +72,12 @@ def verify(
         data = file.read_bytes()
     except OSError as error:
         raise UserError(f"{file} can't be read: {error.strerror}.") from None
+    rule = policy_from(policy)
+    keys = [each for text in key or () for each in keys_from(text)]
+    if not keys and (rule is None or not rule.logs):
+        raise UserError("whose receipt may it be? Give the log's key with --key, or a --policy with a line `log`.")
     try:
-        verified = verify_receipt(data, [each for text in key for each in keys_from(text)], buyer)
+        verified = verify_receipt(data, keys, buyer, rule)
     except ReceiptError as error:
         if as_json:
             print(orjson.dumps({"valid": False, "failed": error.promise, "reason": str(error)}).decode())
@@ -73,7 +87,7 @@ def verify(
     if as_json:
         print(orjson.dumps(_verdict(verified)).decode())
         return
-    for promise, text in _told(verified):
+    for promise, text in _told(verified, rule):
         print(f"{promise:<10} {text}")
 
 
@@ -88,24 +102,52 @@ def keys_from(text: str) -> list[VerifierKey]:
         raise UserError(f"--key: {text!r} is no verifier key, and no file of them ({error.strerror}).") from None
 
 
+def policy_from(path: Path | None) -> Policy | None:
+    """The policy in a file. Raises UserError."""
+    if path is None:
+        return None
+    try:
+        return Policy.parse(path.read_bytes())
+    except OSError as error:
+        raise UserError(f"--policy: {path} can't be read: {error.strerror}.") from None
+    except PolicyError as error:
+        raise UserError(f"--policy: {path}: {error}.") from None
+
+
 def _verdict(verified: Verified) -> dict[str, object]:
     return {
         "valid": True,
         "log": verified.checkpoint.origin,
         "tree_size": verified.checkpoint.size,
         "signed_by": [str(key) for key in verified.signed_by],
+        "cosigned_by": [{"key": str(key), "at_s": at_s} for key, at_s in verified.cosigned_by],
         "donor_checked": verified.donor_checked,
         "donation": {name: getattr(verified.leaf, name) for name in verified.leaf.__struct_fields__},
     }
 
 
-def _told(verified: Verified) -> list[tuple[Promise, str]]:
+def _told(verified: Verified, policy: Policy | None) -> list[tuple[Promise, str]]:
     leaf, checkpoint = verified.leaf, verified.checkpoint
     donor = "it is the given buyer's" if verified.donor_checked else "not checked: give --buyer"
     return [
         (Promise.FORM, "a receipt, written as it must be"),
         (Promise.SIGNATURE, f"signed by {checkpoint.origin} (key {verified.signed_by[0].id:08x})"),
+        (Promise.WITNESSES, _told_witnesses(verified, policy)),
         (Promise.INCLUSION, f"leaf {leaf.seq} of the {checkpoint.size} that were signed"),
         (Promise.ENTRY, f"donation {leaf.donation_id}: {format_yuan(leaf.fen)} yuan to {leaf.project_id}"),
         (Promise.DONOR, donor),
     ]
+
+
+def _told_witnesses(verified: Verified, policy: Policy | None) -> str:
+    if policy is None:
+        return "not checked: give --policy"
+    seen = [f"{policy.names_of([key])[0]} ({_utc(at_s)})" for key, at_s in verified.cosigned_by]
+    return f"{policy.quorum!r} is met: cosigned by {', '.join(seen) or 'nobody'}"
+
+
+def _utc(at_s: int) -> str:
+    try:
+        return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (OverflowError, ValueError):
+        return f"{at_s} s since 1970"

@@ -16,6 +16,9 @@ from streams.ledger.tiles import (
     unpack_entries,
 )
 
+PENDING = "witness/pending"  # the checkpoint that witnesses are to cosign next, with the cosignatures that it has
+COSIGNED = "witness/checkpoint"  # the newest one that has enough of them
+
 
 class MissingFileError(LookupError):
     """The log has no such file."""

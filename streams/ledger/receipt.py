@@ -20,9 +20,11 @@ from streams.ledger.notes import (
     Note,
     NoteError,
     VerifierKey,
+    cosigned_at_s,
     decode_base64,
     encode_base64,
 )
+from streams.ledger.policy import Policy
 from streams.ledger.published import PublishedLog, checkpoint_of
 from streams.ledger.tree import (
     HASH_BYTES,
@@ -42,6 +44,7 @@ class Promise(StrEnum):
 
     FORM = "form"  # it is a receipt, written in its one right form
     SIGNATURE = "signature"  # the log whose key we know has signed the checkpoint
+    WITNESSES = "witnesses"  # the witnesses that a policy asks for have cosigned it
     INCLUSION = "inclusion"  # the entry is the leaf of that number in the tree that was signed
     ENTRY = "entry"  # the entry is a donation, and its number is its own
     DONOR = "donor"  # it is this donor's
@@ -109,12 +112,16 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What a receipt has proved. `donor_checked`: a buyer's id was given, and it's theirs."""
+    """What a receipt has proved. `donor_checked`: a buyer's id was given, and it's theirs.
+
+    `cosigned_by`: witnesses of the policy, with the time (seconds since the epoch) at which each says to have seen it.
+    """
 
     leaf: Leaf
     checkpoint: Checkpoint
     signed_by: tuple[VerifierKey, ...]
     donor_checked: bool
+    cosigned_by: tuple[tuple[VerifierKey, int], ...] = ()
 
 
 def make_receipt(log: PublishedLog, note: Note, index: int, salts: Salts) -> Receipt:
@@ -125,10 +132,16 @@ def make_receipt(log: PublishedLog, note: Note, index: int, salts: Salts) -> Rec
     return Receipt(index, proof, note, entry, salts.of(decode_leaf(entry).donation_id))
 
 
-def verify_receipt(data: bytes, keys: Collection[VerifierKey], buyer_id: str | None = None) -> Verified:
-    """Check every promise of a receipt. `keys`: those of logs that are known. Raises ReceiptError for the first."""
+def verify_receipt(
+    data: bytes, keys: Collection[VerifierKey], buyer_id: str | None = None, policy: Policy | None = None
+) -> Verified:
+    """Check every promise of a receipt. `keys`: those of logs that are known, beside the policy's own.
+
+    Raises ReceiptError for the first that fails.
+    """
     receipt = Receipt.parse(data)
-    checkpoint, signed_by = _check_signatures(receipt.note, keys)
+    checkpoint, signed_by = _check_signatures(receipt.note, [*keys, *(policy.log_keys if policy else ())])
+    cosigned_by = () if policy is None else _check_witnesses(receipt.note, policy)
     try:
         verify_inclusion(leaf_hash(receipt.entry), receipt.index, checkpoint.size, receipt.proof, checkpoint.root)
     except ProofError as error:
@@ -138,7 +151,25 @@ def verify_receipt(data: bytes, keys: Collection[VerifierKey], buyer_id: str | N
         raise ReceiptError(
             Promise.DONOR, f"the donation is not that of the buyer {buyer_id!r}, or the salt was changed"
         )
-    return Verified(leaf, checkpoint, signed_by, buyer_id is not None)
+    return Verified(leaf, checkpoint, signed_by, buyer_id is not None, cosigned_by)
+
+
+def cosigners_of(note: Note, policy: Policy) -> tuple[tuple[VerifierKey, int], ...]:
+    """The policy's witnesses that have cosigned, each with its time. Raises NoteError where one's doesn't verify."""
+    return tuple((key, cosigned_at_s(signature)) for key, signature in note.signed_by(policy.witness_keys))
+
+
+def _check_witnesses(note: Note, policy: Policy) -> tuple[tuple[VerifierKey, int], ...]:
+    try:
+        found = cosigners_of(note, policy)
+    except NoteError as error:
+        raise ReceiptError(Promise.WITNESSES, f"a cosignature is not a witness's: {error}") from None
+    if not policy.is_met_by([key for key, _ in found]):
+        names = ", ".join(policy.names_of([key for key, _ in found])) or "none of its witnesses"
+        raise ReceiptError(
+            Promise.WITNESSES, f"the policy asks for {policy.quorum!r}, but the checkpoint was cosigned by {names}"
+        )
+    return found
 
 
 def _check_signatures(note: Note, keys: Collection[VerifierKey]) -> tuple[Checkpoint, tuple[VerifierKey, ...]]:

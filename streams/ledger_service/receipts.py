@@ -1,16 +1,20 @@
 """Makes receipts where the ledger's files, its index and the donors' secret are at hand. It only reads the ledger."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from streams.errors import UserError
 from streams.ledger.leaf import Salts, decode_leaf
-from streams.ledger.notes import NoteError
-from streams.ledger.published import MissingFileError, PublishedLog, checkpoint_of
-from streams.ledger.receipt import Receipt, make_receipt
+from streams.ledger.notes import Note, NoteError
+from streams.ledger.policy import Policy
+from streams.ledger.published import COSIGNED, PENDING, MissingFileError, PublishedLog, checkpoint_of
+from streams.ledger.receipt import Receipt, cosigners_of, make_receipt
 from streams.ledger.tiles import TileError
 from streams.ledger_service.files import folder_fetch
 from streams.ledger_service.index import DonationIndex, find_unindexed, open_index
+
+WITNESSED = (PENDING, COSIGNED)
 
 
 def logs_in(folder: Path) -> dict[int, PublishedLog]:
@@ -38,10 +42,13 @@ def update_index(
     return taken, total
 
 
-def receipt_of(folder: Path, index_folder: Path, salts: Salts, donation_id: str) -> Receipt:
-    """The receipt of a donation under the newest checkpoint.
+def receipt_of(
+    folder: Path, index_folder: Path, salts: Salts, donation_id: str, policy: Policy | None = None
+) -> Receipt:
+    """The receipt of a donation under the newest checkpoint that bears what `policy` asks for.
 
-    Raises UserError: there is no such donation in the ledger by now, or the ledger's files are damaged.
+    Without a policy: under the newest that witnesses have cosigned, and where none covers it the newest of all. Raises
+    UserError: there is no such donation in the ledger by now, it isn't witnessed yet, or the files are damaged.
     """
     logs = logs_in(folder)
     try:
@@ -53,7 +60,13 @@ def receipt_of(folder: Path, index_folder: Path, salts: Salts, donation_id: str)
                 f"the ledger in {folder} has no donation {donation_id!r}. One is there some seconds after its order."
             )
         partition, seq = place
-        receipt = make_receipt(logs[partition], notes[partition], seq, salts)
+        note = best_note(folder / "donations" / str(partition), notes[partition], seq, policy)
+        if note is None:
+            raise UserError(
+                f"donation {donation_id!r} is in the ledger, but no checkpoint that covers it bears what the policy "
+                "asks for. `everycent ledger collect` gets the witnesses' cosignatures; try again in a minute."
+            )
+        receipt = make_receipt(logs[partition], note, seq, salts)
     except (NoteError, TileError, MissingFileError) as error:
         raise UserError(f"the ledger in {folder} is damaged: {error}. `everycent ledger fsck` says more.") from error
     if decode_leaf(receipt.entry).donation_id != donation_id:
@@ -62,6 +75,25 @@ def receipt_of(folder: Path, index_folder: Path, salts: Salts, donation_id: str)
             "Delete that folder: `everycent ledger index` makes it again."
         )
     return receipt
+
+
+def best_note(folder: Path, newest: Note, seq: int, policy: Policy | None) -> Note | None:
+    """The checkpoint that a receipt of leaf `seq` is to bear, of those in a log's folder. Raises NoteError."""
+    fetch = folder_fetch(folder)
+    found = [newest]
+    for path in WITNESSED:
+        with suppress(MissingFileError):
+            found.append(Note.parse(fetch(path)))
+    covering = [note for note in found if seq < checkpoint_of(note).size]
+    covering.sort(key=lambda note: checkpoint_of(note).size, reverse=True)
+    if policy is None:
+        return next((note for note in covering if _is_cosigned(note)), newest)
+    return next((note for note in covering if policy.is_met_by([key for key, _ in cosigners_of(note, policy)])), None)
+
+
+def _is_cosigned(note: Note) -> bool:
+    origin = checkpoint_of(note).origin
+    return any(signature.name != origin for signature in note.signatures)
 
 
 def _find(

@@ -23,6 +23,7 @@ from streams.serve.follow import Follower
 from streams.serve.http import Service, make_app
 from streams.serve.hub import Hub
 from streams.serve.index import TotalsIndex
+from streams.serve.ledger_files import add_ledger_files
 from streams.serve.looks import Looks
 from streams.serve.state import State
 from streams.settings import Settings
@@ -75,8 +76,11 @@ async def serving(settings: Settings) -> AsyncIterator[tuple[str, list[asyncio.T
                 state.freshness.look(look, follower.totals_read)
 
         service = Service(state, hub, wall_clock_ms, settings.serve_watchers_max, settings.serve_origins)
+        app = make_app(service)
+        if settings.serve_ledger_dir:
+            add_ledger_files(app, Path(settings.serve_ledger_dir))
         runner = web.AppRunner(
-            make_app(service),
+            app,
             access_log=None,
             keepalive_timeout=30,
             shutdown_timeout=limits.STOP_TIMEOUT_S,

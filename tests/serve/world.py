@@ -33,13 +33,16 @@ class Api:
 
 
 @asynccontextmanager
-async def serving_state(folder, *, projects=(LUNCH,), port=None, interval_s=0.02, **options):
+async def serving_state(folder, *, projects=(LUNCH,), port=None, interval_s=0.02, prepare=None, **options):
     state = live_state(folder, projects=list(projects))
     hub = Hub(state, interval_s, lambda: api.now_ms)
     service = Service(state, hub, lambda: api.now_ms, **{"watchers_max": 50, **options})
     api = Api(state, hub, service)
     running = asyncio.create_task(hub.run())
-    async with TestClient(TestServer(make_app(service), port=port)) as api.client:
+    app = make_app(service)
+    if prepare is not None:
+        prepare(app)
+    async with TestClient(TestServer(app, port=port)) as api.client:
         api.commit(("P1", NOON_MS, 5), ("P2", NOON_MS, 7))
         yield api
     running.cancel()
