@@ -39,6 +39,7 @@ SECURITY_HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=()",
 }
+SAME_ORIGIN = {"Cross-Origin-Resource-Policy": "same-origin"}
 AS_OF_HEADER = "As-Of-Ms"
 _JSON = "application/json"
 
@@ -87,12 +88,12 @@ async def _answer_problems(request: web.Request, handler: Handler) -> web.Stream
     """Refusals as JSON; what is our own fault is logged, and told without its traceback."""
     try:
         if len(request.raw_path) > limits.QUERY_MAX_BYTES:
-            return _problem(414, "the address is too long")
+            return problem(414, "the address is too long")
         return await handler(request)
     except NotFoundError as error:
-        return _problem(404, str(error))
+        return problem(404, str(error))
     except web.HTTPException as error:
-        found = _problem(error.status, f"{error.reason}: {request.method} {request.path}")
+        found = problem(error.status, f"{error.reason}: {request.method} {request.path}")
         if "Allow" in error.headers:
             found.headers["Allow"] = error.headers["Allow"]
         return found
@@ -100,7 +101,7 @@ async def _answer_problems(request: web.Request, handler: Handler) -> web.Stream
         raise
     except Exception:
         logger.exception("a request failed", path=request.path)
-        return _problem(500, "this server met an error of its own; its log says which")
+        return problem(500, "this server met an error of its own; its log says which")
 
 
 async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:
@@ -114,10 +115,11 @@ async def _add_headers(request: web.Request, response: web.StreamResponse) -> No
         response.headers["Access-Control-Allow-Origin"] = str(origin)
         response.headers["Access-Control-Expose-Headers"] = f"ETag, {AS_OF_HEADER}"
     else:
-        response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
+        response.headers.update(SAME_ORIGIN)
 
 
-def _problem(status: int, text: str, state: State | None = None) -> web.Response:
+def problem(status: int, text: str, state: State | None = None) -> web.Response:
+    """A refusal, in the form that all have."""
     body = msgspec.json.encode(Problem(text, state.rebuilding if state else None))
     headers = {"Cache-Control": "no-store"}
     if status == 503:
@@ -135,7 +137,7 @@ def _api_handler(route: Route) -> Handler:
         if isinstance(question, web.Response):
             return question
         if route.needs_figures and not service.state.is_live:
-            return _problem(503, "the totals are being read back after a start", service.state)
+            return problem(503, "the totals are being read back after a start", service.state)
         now_ms = service.clock_ms()
         return _answer(request, route.answer(service.state, question, now_ms), service.state.freshness.as_of_ms)
 
@@ -145,11 +147,11 @@ def _api_handler(route: Route) -> Handler:
 def _question(request: web.Request, shape: type[msgspec.Struct]) -> Any:
     """The parameters; or the refusal."""
     if len(set(request.query)) < len(request.query):
-        return _problem(400, "a parameter stands twice")
+        return problem(400, "a parameter stands twice")
     try:
         return msgspec.convert(dict(request.query), shape, strict=False)
     except msgspec.ValidationError as error:
-        return _problem(400, str(error))
+        return problem(400, str(error))
 
 
 def _answer(request: web.Request, answer: msgspec.Struct, as_of_ms: int | None) -> web.Response:
@@ -205,7 +207,7 @@ async def _readyz(request: web.Request) -> web.StreamResponse:
     if state.is_live and state.broker_answers:
         return web.Response(text="ready\n")
     why = "the broker doesn't answer" if state.is_live else "the totals are being read back after a start"
-    return _problem(503, why, state)
+    return problem(503, why, state)
 
 
 # Events
@@ -217,7 +219,7 @@ async def _stream(request: web.Request) -> web.StreamResponse:
     if isinstance(question, web.Response):
         return question
     if service.hub.watchers >= service.watchers_max:
-        return _problem(503, f"{service.watchers_max} watch already, and no more may")
+        return problem(503, f"{service.watchers_max} watch already, and no more may")
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
     response.headers["X-Accel-Buffering"] = "no"  # nginx would hold events back
     channel = OVERVIEW if question.project is None else question.project

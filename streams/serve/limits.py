@@ -2,6 +2,12 @@
 
 QUERY_MAX_BYTES = 2_048  # of a request's path and query: the longest that we understand is a search
 HEADERS_MAX_BYTES = 8_190  # of one header line
+REQUEST_MAX_BYTES = 32 * 1_024  # of a whole request; held for each connection until it is whole
+IDLE_CONNECTION_S = 30.0  # a connection that sends no whole request for so long is closed
+CONNECTIONS_BESIDE_WATCHERS = 1_000  # who doesn't watch comes and goes
+FILES_KEPT_FREE = 128  # of those that a process may open: the index, the broker, what is imported late
+FILES_MAX = 1_048_576  # where the system names no limit
+SHOWN_MAX_CHARACTERS = 100  # of what a stranger sent, in a log line or a refusal
 ROWS_MAX = 2_000  # in one answer: a day's minutes, with room
 ROWS_DEFAULT = 100
 TOP_MAX = 100

@@ -8,7 +8,7 @@ import signal
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import structlog
@@ -18,7 +18,7 @@ from streams.domain.freshness import Look
 from streams.domain.windows import Calendar
 from streams.engine.reader import open_reader
 from streams.errors import UserError
-from streams.serve import limits
+from streams.serve.connections import listening
 from streams.serve.follow import Follower
 from streams.serve.http import Service, make_app
 from streams.serve.hub import Hub
@@ -79,25 +79,17 @@ async def serving(settings: Settings) -> AsyncIterator[tuple[str, list[asyncio.T
         app = make_app(service)
         if settings.serve_ledger_dir:
             add_ledger_files(app, Path(settings.serve_ledger_dir))
-        runner = web.AppRunner(
-            app,
-            access_log=None,
-            keepalive_timeout=30,
-            shutdown_timeout=limits.STOP_TIMEOUT_S,
-            max_line_size=limits.HEADERS_MAX_BYTES,
-            max_field_size=limits.HEADERS_MAX_BYTES,
-        )
-        await runner.setup()
         working: list[asyncio.Task[None]] = []
         try:
-            address = await _listen(runner, settings)
-            working += [loop.create_task(each) for each in (follower.run(), Looks(settings, take).run(), hub.run())]
-            yield address, working
+            async with _listening(app, settings) as address:
+                working += [loop.create_task(each) for each in (follower.run(), Looks(settings, take).run(), hub.run())]
+                try:
+                    yield address, working
+                finally:
+                    for task in working:
+                        task.cancel()
+                    await asyncio.gather(*working, return_exceptions=True)
         finally:
-            for task in working:
-                task.cancel()
-            await asyncio.gather(*working, return_exceptions=True)
-            await runner.cleanup()
             index.close()
 
 
@@ -108,15 +100,16 @@ async def _check_topics(settings: Settings) -> None:
             await reader.partitions(topic)
 
 
-async def _listen(runner: web.AppRunner, settings: Settings) -> str:
+@asynccontextmanager
+async def _listening(app: web.Application, settings: Settings) -> AsyncIterator[str]:
     host, port = settings.serve_host, settings.serve_port
-    try:
-        await web.TCPSite(runner, host, port, backlog=1_024).start()
-    except OSError as error:
-        raise UserError(
-            f"can't listen on {host}:{port} ({error.strerror or error}). Choose another with --host and --port, "
-            "or EVERYCENT_SERVE_HOST and EVERYCENT_SERVE_PORT."
-        ) from error
-    bound_port = runner.addresses[0][1]
-    shown = f"[{host}]" if ":" in host else host
-    return f"http://{shown}:{bound_port}/"
+    async with AsyncExitStack() as stack:
+        try:
+            found_port = await stack.enter_async_context(listening(app, host, port, settings.serve_watchers_max))
+        except (OSError, UnicodeError) as error:  # a name that can't be one is the latter
+            raise UserError(
+                f"can't listen on {host}:{port} ({getattr(error, 'strerror', None) or error}). Choose another with "
+                "--host and --port, or EVERYCENT_SERVE_HOST and EVERYCENT_SERVE_PORT."
+            ) from error
+        shown = f"[{host}]" if ":" in host else host
+        yield f"http://{shown}:{found_port}/"
