@@ -8,20 +8,20 @@ import signal
 
 import orjson
 import structlog
-from prometheus_client import CollectorRegistry
 
 from streams.domain.audit_findings import Finding, Kind
 from streams.errors import ExitStatus
-from streams.metrics import register
-from streams.metrics_audit import AuditCollector, AuditStanding
-from streams.metrics_server import ALL_INTERFACES, Probes, serving
+from streams.metrics_server import ALL_INTERFACES
+from streams.metrics_service import AUDIT_METRICS, AuditStanding, ServiceCollector
 from streams.settings import Settings
+from streams.supervision import Service, supervised
 from streams.views.audit_follow import Follower
 from streams.views.money import format_yuan
 
 logger = structlog.get_logger(__name__)
 
 STATUS_EVERY_S = 30.0
+CATCHING_UP = "the audit hasn't yet checked all that stood on the topics when it started"
 
 
 async def follow_workers(
@@ -61,9 +61,12 @@ async def _follow(settings: Settings, teller: "_Teller", status_every_s: float, 
 
         telling = asyncio.ensure_future(_tell_status(follower, teller, status_every_s))
         try:
-            registry = register(CollectorRegistry(), AuditCollector(standing))
-            probes = Probes(health=list, readiness=list)  # that it answers is all: how far it is, its metrics say
-            with serving(settings.metrics_port, registry, probes, metrics_address):
+            service = Service(
+                ServiceCollector(AUDIT_METRICS, standing),
+                turns=lambda: {"the audit": follower.turns},
+                readiness=lambda: [] if follower.has_caught_up else [CATCHING_UP],
+            )
+            with supervised(settings, service, metrics_address=metrics_address):
                 await follower.run()
         finally:
             telling.cancel()

@@ -1,10 +1,10 @@
-"""Every metric, with its help text, unit and labels, and what one worker has counted so far.
+"""What a metric is, every metric of a worker, and what one worker has counted so far.
 
 Counters and histograms are of this process: they begin at 0 with it and hold what its commits made visible, so a crash
 takes them along. Nothing here needs to survive: the topics are the truth, and the audit reads them. Gauges are read off
 the worker's partitions when somebody asks, in the server's own thread.
 
-`docs/metrics.md` is generated from here (`streams.metrics_page`).
+The metrics of what runs beside workers stand in `streams.metrics_service`. `docs/metrics.md` is generated from both.
 """
 
 import time
@@ -61,7 +61,7 @@ class Metric:
 OUTCOMES = ("accepted", "repeat", "rejected", "no_pledge")
 STAGES = ("split", "totals")
 ANY: Sequence[str] = ()
-_PARTITION = {"topic": ANY, "partition": ANY}
+OF_PARTITION = {"topic": ANY, "partition": ANY}
 _STAGE = {"stage": STAGES}
 _SINCE_START = "Counted as commits make it visible, by this process since its start; the topics are the truth."
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -172,14 +172,14 @@ PARTITION_READY = Metric(
     Kind.GAUGE,
     "none",
     "1: restored, folds and commits. 0: starts, restores or waits after a failure.",
-    _PARTITION,
+    OF_PARTITION,
 )
 PARTITION_POSITION = Metric(
     "everycent_partition_position",
     Kind.GAUGE,
     "offset",
     "Offset of the next record to fold. Absent while not ready.",
-    _PARTITION,
+    OF_PARTITION,
 )
 PARTITION_LAG = Metric(
     "everycent_partition_lag",
@@ -187,7 +187,7 @@ PARTITION_LAG = Metric(
     "offsets",
     "Offsets from the last commit to the end that was last seen, 0 when nothing is left to do; transaction markers "
     "since that commit count in. Absent while not ready, and while the end is not known.",
-    _PARTITION,
+    OF_PARTITION,
 )
 PARTITION_LAG_SECONDS = Metric(
     "everycent_partition_lag_seconds",
@@ -195,7 +195,7 @@ PARTITION_LAG_SECONDS = Metric(
     "seconds",
     "All that was appended longer ago than this is committed; 0 when nothing is left to do. By the broker's stamps "
     "and this worker's clock. Absent with everycent_partition_lag.",
-    _PARTITION,
+    OF_PARTITION,
 )
 WATERMARK_DELAY_SECONDS = Metric(
     "everycent_watermark_delay_seconds",
@@ -219,35 +219,6 @@ TABLE_ENTRIES = Metric(
     {"window": tuple(WindowKind)},
 )
 
-AUDIT_CONSERVED = Metric(
-    "everycent_audit_conserved",
-    Kind.GAUGE,
-    "none",
-    "1: all that the following audit has checked is as the orders say, to the fen. 0: it isn't, until the audit is "
-    "started again.",
-)
-AUDIT_FINDINGS = Metric(
-    "everycent_audit_findings_total",
-    Kind.COUNTER,
-    "findings",
-    "Differences that the following audit has found, by kind. Starts again with the audit.",
-    {"kind": ANY},
-)
-AUDIT_CHECKED_OFFSET = Metric(
-    "everycent_audit_checked_offset",
-    Kind.GAUGE,
-    "offset",
-    "Everything before this offset is checked by the following audit.",
-    _PARTITION,
-)
-AUDIT_LAG_SECONDS = Metric(
-    "everycent_audit_lag_seconds",
-    Kind.GAUGE,
-    "seconds",
-    "So many seconds ago is the moment of which all that was committed then is checked; while the following audit "
-    "catches up from the oldest records, the seconds since its start.",
-)
-
 WORKER_METRICS = (
     *(ORDERS, REJECTED_ORDERS, DONATIONS, DONATED_FEN, LATE_DONATIONS, RELEASED_DONATIONS),
     *(COMMIT_SECONDS, COMMIT_RECORDS, FOLD_SECONDS, ORDER_TO_TOTAL_SECONDS),
@@ -255,9 +226,6 @@ WORKER_METRICS = (
     *(DEDUPE_IDS, TABLE_ENTRIES),
     *(RESTORES, RESTORE_SECONDS, FENCED, REBALANCES, BUILD_INFO),
 )
-
-AUDIT_METRICS = (AUDIT_CONSERVED, AUDIT_FINDINGS, AUDIT_CHECKED_OFFSET, AUDIT_LAG_SECONDS)  # of `audit --follow`
-METRICS = WORKER_METRICS + AUDIT_METRICS
 
 # A metric with the values of its labels, and a figure for each.
 Figures = Mapping[tuple[Metric, *tuple[str, ...]], int]

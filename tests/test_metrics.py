@@ -6,12 +6,11 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from streams import __version__, metrics
+from streams import __version__, metrics, metrics_service
 from streams.metrics import (
     COMMIT_RECORDS,
     DEDUPE_IDS,
     DONATIONS,
-    METRICS,
     ORDERS,
     REBALANCES,
     TABLE_ENTRIES,
@@ -22,10 +21,21 @@ from streams.metrics import (
     PartitionStanding,
     WorkerMetrics,
 )
-from streams.metrics_audit import AuditCollector, AuditStanding
+from streams.metrics_service import (
+    AUDIT_METRICS,
+    LEDGER_METRICS,
+    METRICS,
+    SERVE_METRICS,
+    AuditStanding,
+    LedgerStanding,
+    LogStanding,
+    ServeStanding,
+    ServiceCollector,
+)
 
 BASE_UNITS = {"seconds", "fen", "orders", "donations", "records", "offsets", "offset", "ids", "totals", "none"}
-EVENTS = {"restores", "fences", "assignments", "findings"}
+BASE_UNITS |= {"watchers", "leaves"}
+EVENTS = {"restores", "fences", "assignments", "findings", "refusals"}
 
 
 def read(text):
@@ -136,7 +146,8 @@ def test_no_series_says_when_a_counter_was_made():
 
 
 def test_every_metric_stands_in_the_list_once():
-    defined = [value for value in vars(metrics).values() if isinstance(value, Metric)]
+    modules = vars(metrics) | vars(metrics_service)
+    defined = [value for value in modules.values() if isinstance(value, Metric)]
     assert sorted(metric.name for metric in defined) == sorted(metric.name for metric in METRICS)
     assert len({metric.name for metric in METRICS}) == len(METRICS)
 
@@ -152,19 +163,49 @@ def test_a_metric_is_named_as_prometheus_wants_it_and_says_what_it_is(metric):
     assert set(metric.labels) <= {"topic", "partition", "stage", "outcome", "reason", "window", "version", "kind"}
 
 
+def shown(service_metrics, standing):
+    """What a scrape of a service would read."""
+    registry = CollectorRegistry()
+    registry.register(ServiceCollector(service_metrics, lambda: standing))
+    samples = {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(generate_latest(registry).decode())
+        for sample in family.samples
+    }
+    assert samples.pop(("everycent_build_info", __version__)) == 1
+    return {(key[0].removeprefix("everycent_"), *key[1:]): value for key, value in samples.items()}
+
+
 def test_the_following_audit_shows_its_verdict_its_findings_of_each_kind_and_how_far_it_is():
     standing = AuditStanding({"donation-missing": 0, "total-wrong": 0}, {("orders", 3): 120}, 1.5)
-    registry = CollectorRegistry()
-    registry.register(AuditCollector(lambda: standing))
+    assert shown(AUDIT_METRICS, standing) == {
+        ("audit_conserved",): 1,
+        ("audit_findings_total", "donation-missing"): 0,
+        ("audit_findings_total", "total-wrong"): 0,
+        ("audit_checked_offset", "3", "orders"): 120,
+        ("audit_lag_seconds",): 1.5,
+    }
+    found = shown(AUDIT_METRICS, AuditStanding({"donation-missing": 0, "total-wrong": 2}, {}, 1.5))
+    assert found["audit_conserved",] == 0
+    assert found["audit_findings_total", "total-wrong"] == 2
 
-    def value(name, **labels):
-        return registry.get_sample_value(name, labels)
 
-    assert value("everycent_audit_conserved") == 1
-    assert value("everycent_audit_findings_total", kind="total-wrong") == 0
-    assert value("everycent_audit_checked_offset", topic="orders", partition="3") == 120
-    assert value("everycent_audit_lag_seconds") == 1.5
-    assert value("everycent_build_info", version=__version__) == 1
-    standing = AuditStanding({"donation-missing": 0, "total-wrong": 2}, {}, 1.5)
-    assert value("everycent_audit_conserved") == 0
-    assert value("everycent_audit_findings_total", kind="total-wrong") == 2
+def test_the_server_shows_how_old_its_figures_are_and_to_how_many_it_shows_them():
+    assert shown(SERVE_METRICS, ServeStanding(7, 2.5, broker_answers=False, left_records=30, unreadable=1)) == {
+        ("serve_watchers",): 7,
+        ("serve_delay_seconds",): 2.5,
+        ("serve_broker_answers",): 0,
+        ("serve_left_records",): 30,
+        ("serve_unreadable_total",): 1,
+    }
+
+
+def test_the_ledger_shows_each_log_and_a_refusal():
+    assert shown(LEDGER_METRICS, LedgerStanding([LogStanding("donations", 2, 50, 40, 3.5, 1.5)])) == {
+        ("ledger_leaves", "2", "donations"): 50,
+        ("ledger_published_leaves", "2", "donations"): 40,
+        ("ledger_checkpoint_age_seconds", "2", "donations"): 3.5,
+        ("ledger_lag_seconds", "2", "donations"): 1.5,
+        ("ledger_refusals_total",): 0,
+    }
+    assert shown(LEDGER_METRICS, LedgerStanding(refusals=1)) == {("ledger_refusals_total",): 1}

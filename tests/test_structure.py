@@ -24,11 +24,16 @@ TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in MOD
 # What stands below all layers. These know each other, the contract, and nothing else of ours.
 FOUNDATION = ("streams.errors", "streams.settings", "streams.logs", "streams.metrics", "streams.metrics_server")
 
+SUPERVISION = ("streams.supervision", "streams.metrics_service")
+
 # schemas <- domain <- engine <- agents <- worker, cli. Who isn't named here (worker, simulation, demo, ...) puts things
 # together and may import all but the command line.
 MAY_IMPORT = {
     "schemas": ("schemas",),
     **dict.fromkeys(FOUNDATION, ("schemas", "streams.errors", "streams.settings")),
+    "streams.metrics_service": ("schemas", "streams.metrics"),
+    # What stands beside the loops of whatever isn't a worker.
+    "streams.supervision": ("streams.engine.watchdog", "streams.engine.limits", *FOUNDATION),
     "streams.domain": ("schemas", "streams.domain"),
     # The rules once more, in Rust, and what stands in for them where that isn't installed: as pure as the domain.
     "streams.native": ("schemas", "streams.domain", "streams.native"),
@@ -41,12 +46,13 @@ MAY_IMPORT = {
     ),
     "streams.serve": (
         *("schemas", "streams.domain", "streams.serve", *FOUNDATION),
-        *("streams.engine.reader", "streams.engine.connection"),
+        *("streams.engine.reader", "streams.engine.connection", *SUPERVISION),
     ),
     # The public ledger: rules as pure as the domain's, and the files, keys and followers that live by them.
     "streams.ledger": ("schemas", "streams.ledger"),
     "streams.ledger_service": (
-        *("schemas", "streams.domain", "streams.ledger", "streams.engine", "streams.ledger_service", *FOUNDATION),
+        *("schemas", "streams.domain", "streams.ledger", "streams.engine", "streams.ledger_service"),
+        *(*FOUNDATION, *SUPERVISION),
     ),
     "streams.cli": ("schemas", "streams"),
 }

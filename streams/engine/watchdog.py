@@ -1,4 +1,6 @@
-"""The watchdog: a worker never hangs. It ends the process, loudly, so that its supervisor starts it again.
+"""The watchdog: no process hangs. It ends the process, loudly, so that its supervisor starts it again.
+
+A worker's is told of its partitions, that of another service (`streams.supervision`) of its loops.
 
 It runs in a thread of its own, so it also sees an event loop that doesn't turn. It counts its own ticks instead of
 reading a clock: a worker that was frozen together with its watchdog isn't taken for one that hung. It watches until the
@@ -11,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from aiokafka import TopicPartition
 
@@ -18,7 +21,8 @@ from streams.errors import ExitStatus
 
 TICK_S = 1.0
 
-Unfinished = Callable[[], Mapping[TopicPartition, object]]
+Unfinished = Callable[[], Mapping[Any, object]]
+"""What has something to do, by its name (a TopicPartition, or a word): a mark that differs once it has got on."""
 End = Callable[[str, ExitStatus], None]
 
 
@@ -29,7 +33,7 @@ def end_process(message: str, status: ExitStatus) -> None:
 
 
 class Watchdog:
-    """Ends the process when a partition with something to do, or the event loop, stood still for `limit_ticks`.
+    """Ends the process when a partition or loop with something to do, or the event loop, stood still for `limit_ticks`.
 
     Once the worker is to end, it only sees to it that it does, in the time that `end_within` gives.
     """
@@ -38,7 +42,7 @@ class Watchdog:
         self._unfinished = unfinished
         self._limit_ticks = limit_ticks
         self._end = end
-        self._marks: dict[TopicPartition, tuple[object, int]] = {}  # what was seen last, and for how many ticks
+        self._marks: dict[Any, tuple[object, int]] = {}  # what was seen last, and for how many ticks
         self._quiet_ticks = 0  # since the loop last turned
         self._ticks = 0
         self._deadlines: list[tuple[int, str, ExitStatus]] = []  # the tick by which the process must have ended
@@ -73,7 +77,7 @@ class Watchdog:
             return
         self._quiet_ticks += 1
         seen = self._unfinished()
-        self._marks = {tp: (mark, self._ticks_at(tp, mark)) for tp, mark in seen.items()}
+        self._marks = {what: (mark, self._ticks_at(what, mark)) for what, mark in seen.items()}
         for stall in self.stalls(self._limit_ticks):
             message = f"{stall}: ending, to be started again. If it comes back, look at the broker first."
             self._end(message, ExitStatus.FAILED)
@@ -84,12 +88,16 @@ class Watchdog:
         if self._quiet_ticks > limit_ticks:
             found.append(f"the event loop has not turned for {self._quiet_ticks - 1} s")
         found += [
-            f"{tp.topic}-{tp.partition} has work and made no progress for {ticks - 1} s ({mark})"
-            for tp, (mark, ticks) in self._marks.items()
+            f"{_name(what)} has work and made no progress for {ticks - 1} s ({mark})"
+            for what, (mark, ticks) in self._marks.items()
             if ticks > limit_ticks
         ]
         return found
 
-    def _ticks_at(self, tp: TopicPartition, mark: object) -> int:
-        before, ticks = self._marks.get(tp, (None, 0))
+    def _ticks_at(self, what: object, mark: object) -> int:
+        before, ticks = self._marks.get(what, (None, 0))
         return ticks + 1 if before == mark else 0
+
+
+def _name(what: object) -> str:
+    return f"{what.topic}-{what.partition}" if isinstance(what, TopicPartition) else str(what)

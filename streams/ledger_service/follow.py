@@ -8,6 +8,7 @@ date again, to the same bytes; what was signed before must come out again (`stre
 import asyncio
 import time
 from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 
 import structlog
@@ -23,8 +24,11 @@ from streams.ledger.notes import Note, NoteError
 from streams.ledger_service.donations import find_donation
 from streams.ledger_service.files import Disk, locked, write_durably
 from streams.ledger_service.keys import KeyRing, LastSigned, load_keys, log_origin
+from streams.ledger_service.lag import Lag
 from streams.ledger_service.store import Floor, LogWriter, RefusalError
+from streams.metrics_service import LEDGER_METRICS, LedgerStanding, LogStanding, ServiceCollector
 from streams.settings import Settings
+from streams.supervision import Service, supervised
 
 logger = structlog.get_logger(__name__)
 
@@ -32,6 +36,7 @@ FETCH_MAX_RECORDS = 20_000  # taken in at once: the event loop waits so long, a 
 FETCH_MAX_WAIT_MS = 100
 UNPUBLISHED_MAX = 131_072  # leaves of one log in memory, some 60 MB; then its publication is waited for
 PUBLIC_KEYS = "keys.txt"
+REFUSAL_SHOWN_S = 60.0  # a ledger that refuses stays so long for Prometheus to see it: four scrapes
 
 
 async def run_ledger(
@@ -39,9 +44,9 @@ async def run_ledger(
 ) -> None:
     """Keep the logs of `partitions` (none: of all) until `stop` is set; then publish what there is, and return.
 
-    `until_end`: return once all that the topic held at the start is published. Raises UserError for what a person must
-    mend (exit status 2), RefusalError before it would sign what contradicts an earlier signature, and UserError with
-    status 3 where the disk or the broker fails: started again it goes on.
+    `until_end`: return once all that the topic held at the start is published; without it there is a metrics port.
+    Raises UserError for what a person must mend (exit status 2), RefusalError before it would sign what contradicts an
+    earlier signature, and UserError with status 3 where the disk or the broker fails: started again it goes on.
     """
     folder = Path(settings.ledger_dir)
     ring = load_keys(Path(settings.ledger_keys))
@@ -50,7 +55,11 @@ async def run_ledger(
             async with open_consumer(
                 settings, max_partition_fetch_bytes=FETCH_MAX_BYTES, fetch_max_wait_ms=FETCH_MAX_WAIT_MS
             ) as consumer:
-                await _Followers(settings, ring, consumer).run(stop, partitions, until_end=until_end)
+                followers = _Followers(settings, ring, consumer)
+                if until_end:
+                    await followers.run(stop, partitions, until_end=True)
+                else:
+                    await _run_supervised(settings, followers, stop, partitions)
         except KafkaError as error:
             raise explain(settings, error) from error
         except OSError as error:
@@ -58,6 +67,24 @@ async def run_ledger(
                 f"the ledger in {folder} can't be written: {error}. Mended, it goes on from what is published.",
                 ExitStatus.FAILED,
             ) from error
+
+
+async def _run_supervised(
+    settings: Settings, followers: "_Followers", stop: asyncio.Event, partitions: Collection[int]
+) -> None:
+    """Run with a metrics port. It shows a refusal for a while before that ends the process."""
+    collector = ServiceCollector(LEDGER_METRICS, followers.standing)
+    with supervised(settings, Service(collector, followers.turns, followers.not_ready)):
+        try:
+            await followers.run(stop, partitions, until_end=False)
+        except RefusalError as error:
+            followers.refusals = 1
+            if settings.metrics_port:
+                logger.error("the ledger stops", error=str(error))  # noqa: TRY400 - a refusal, and no fault of ours
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(REFUSAL_SHOWN_S):
+                        await stop.wait()
+            raise
 
 
 class _Follower:
@@ -69,12 +96,46 @@ class _Follower:
         self.end = end  # of the topic, at the start
         self.publishing: asyncio.Task[Note] | None = None
         self.due = time.monotonic()
+        self.lag = Lag(_now_ms())
+        self.told_ms = _now_ms()  # when the last checkpoint went out
+        self.published_leaves = writer.size  # of the checkpoint that stands
+        self._published_to = 0  # offset in the topic
+        self._publishing_to = 0
 
     def take(self, records: list[Record], salts: Salts) -> None:
         try:
             self.writer.append(entries_of(records, self.writer.size, salts))
         except LeafError as error:
             raise RefusalError(f"{self.tp.topic}-{self.tp.partition}: {error}. The ledger stops before it.") from error
+
+    def begin(self, publishing: "asyncio.Task[Note]", position: int) -> None:
+        """A publication of all before the offset `position` is on its way."""
+        self.publishing, self._publishing_to = publishing, position
+
+    def ended(self) -> None:
+        """The publication that was on its way has ended; raises what it has failed of."""
+        assert self.publishing is not None
+        self.publishing.result()
+        self.publishing = None
+        self._published_to = self._publishing_to
+
+    def measure(self, position: int, at_ms: int | None, end: int | None) -> None:
+        """Note how far it is: the next offset to take, and where the broker last said that the partition ends."""
+        if self.publishing is None and not self.writer.unpublished:
+            self._published_to = position
+        if at_ms is not None and end is not None:
+            self.lag.saw(at_ms, end)
+        self.lag.published(self._published_to)
+
+    def standing(self, now_ms: int) -> LogStanding:
+        return LogStanding(
+            topic=self.tp.topic,
+            partition=self.tp.partition,
+            leaves=self.writer.size,
+            published_leaves=self.published_leaves,
+            checkpoint_age_seconds=max(0, now_ms - self.told_ms) / 1_000,
+            lag_seconds=self.lag.seconds(now_ms),
+        )
 
     def is_due(self, now: float) -> bool:
         return now >= self.due or self.writer.unpublished >= UNPUBLISHED_MAX
@@ -91,6 +152,28 @@ class _Followers:
         self._disk = Disk()
         self._followers: dict[TopicPartition, _Follower] = {}
         self._producer: AIOKafkaProducer
+        self._turns = 0
+        self.refusals = 0
+
+    # For whoever watches; called from any thread.
+
+    def standing(self) -> LedgerStanding:
+        now_ms = _now_ms()
+        return LedgerStanding([each.standing(now_ms) for each in list(self._followers.values())], self.refusals)
+
+    def turns(self) -> dict[str, int]:
+        return {"the ledger": self._turns}
+
+    def not_ready(self) -> list[str]:
+        if self.refusals:
+            return ["the ledger refuses to sign: its log says why"]
+        if not self._followers:
+            return ["the logs are being opened"]
+        return [
+            f"{tp.topic}-{tp.partition}: not all is published that was there at the start"
+            for tp, each in list(self._followers.items())
+            if not each.lag.has_caught_up
+        ]
 
     async def run(self, stop: asyncio.Event, wanted: Collection[int], *, until_end: bool) -> None:
         topic = self._settings.topics.donations
@@ -109,6 +192,7 @@ class _Followers:
             positions = {}
             for partition in sorted(wanted) or there:
                 follower, position = await self._open(TopicPartition(topic, partition))
+                self._turns += 1
                 self._followers[follower.tp] = follower
                 positions[follower.tp] = position
             self._consumer.assign(list(positions))
@@ -181,11 +265,13 @@ class _Followers:
     async def _follow(self, stop: asyncio.Event, *, until_end: bool) -> None:
         poll_ms = min(200, self._settings.ledger_interval_ms)
         while not stop.is_set():
+            self._turns += 1
             fetched = await self._consumer.getmany(timeout_ms=poll_ms, max_records=FETCH_MAX_RECORDS)
             for tp, records in fetched.items():
                 self._followers[tp].take(records, self._ring.salts)
             await self._publish_due()
             await self._check_floors()
+            await self._measure()
             if until_end and not fetched and await self._reached_ends():
                 break
         for follower in self._followers.values():
@@ -198,8 +284,7 @@ class _Followers:
         now = time.monotonic()
         for follower in self._followers.values():
             if follower.publishing is not None and follower.publishing.done():
-                follower.publishing.result()
-                follower.publishing = None
+                follower.ended()
             if follower.is_due(now) and (follower.publishing is None or follower.writer.unpublished >= UNPUBLISHED_MAX):
                 await self._publish(follower)
                 follower.due = now + self._settings.ledger_interval_ms / 1_000
@@ -215,10 +300,12 @@ class _Followers:
         async def write_and_tell() -> Note:
             note = await asyncio.to_thread(follower.writer.write, publication)
             await self._tell(follower.tp, note)
+            follower.published_leaves, follower.told_ms = publication.checkpoint.size, _now_ms()
             logger.debug("checkpoint", log=follower.writer.origin, size=publication.checkpoint.size)
             return note
 
-        follower.publishing = asyncio.create_task(write_and_tell())
+        position = await self._consumer.position(follower.tp)
+        follower.begin(asyncio.create_task(write_and_tell()), position)
 
     async def _tell(self, tp: TopicPartition, note: Note) -> None:
         origin = note.text.partition("\n")[0]
@@ -235,8 +322,18 @@ class _Followers:
                     f"{follower.tp.topic}-{follower.tp.partition} holds no more than {follower.writer.size} donations."
                 )
 
+    async def _measure(self) -> None:
+        consumer = self._consumer
+        for tp, follower in self._followers.items():
+            seen = consumer.last_poll_timestamp(tp), consumer.last_stable_offset(tp)
+            follower.measure(await consumer.position(tp), *seen)
+
     async def _reached_ends(self) -> bool:
         return all([await self._consumer.position(tp) >= each.end for tp, each in self._followers.items()])
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def log_folder(settings: Settings, partition: int) -> Path:

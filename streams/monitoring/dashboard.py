@@ -141,6 +141,71 @@ ROWS: dict[str, Sequence[Panel]] = {
             [Query("sum by (instance) (rate(process_cpu_seconds_total[$__rate_interval]))", "{{instance}}")],
         ),
     ],
+    "Audit": [
+        Panel(
+            "Audit behind",
+            "s",
+            "All that was committed longer ago is checked.",
+            [Query("max(everycent_audit_lag_seconds)")],
+        ),
+        Panel(
+            "Checked a second",
+            "ops",
+            "Offsets, by topic.",
+            [Query("sum by (topic) (deriv(everycent_audit_checked_offset[$__rate_interval]))", "{{topic}}")],
+        ),
+        Panel(
+            "Differences",
+            "short",
+            "By kind, since the audit's start.",
+            [Query("sum by (kind) (everycent_audit_findings_total)", "{{kind}}")],
+        ),
+    ],
+    "Server": [
+        Panel(
+            "Figures on the page are old",
+            "s",
+            "All that had been ordered longer ago is in them.",
+            [Query("everycent_serve_delay_seconds", "{{instance}}")],
+        ),
+        Panel("Watchers", "short", "Who gets live updates.", [Query("everycent_serve_watchers", "{{instance}}")]),
+        Panel(
+            "Broker answers, records left to read",
+            "short",
+            "1: it answers. Left: after a start, until it is live.",
+            [
+                Query("everycent_serve_broker_answers", "{{instance}} answers"),
+                Query("everycent_serve_left_records", "{{instance}} left"),
+                Query("everycent_serve_unreadable_total", "{{instance}} unreadable"),
+            ],
+        ),
+    ],
+    "Ledger": [
+        Panel(
+            "Ledger behind",
+            "s",
+            "All that was committed longer ago is published.",
+            [Query("max by (partition) (everycent_ledger_lag_seconds)", "{{partition}}")],
+        ),
+        Panel(
+            "Leaves",
+            "short",
+            "Of all logs, and how many of them are published.",
+            [
+                Query("sum(everycent_ledger_leaves)", "leaves"),
+                Query("sum(everycent_ledger_published_leaves)", "published"),
+            ],
+        ),
+        Panel(
+            "Since the last checkpoint",
+            "s",
+            "A log that nothing comes for publishes none.",
+            [
+                Query("max by (partition) (everycent_ledger_checkpoint_age_seconds)", "{{partition}}"),
+                Query("max(max_over_time(everycent_ledger_refusals_total[10m]))", "refuses to sign"),
+            ],
+        ),
+    ],
     "Held": [
         Panel(
             "Totals in memory",

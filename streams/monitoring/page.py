@@ -1,11 +1,13 @@
 """`docs/metrics.md`, made from the metrics themselves."""
 
-from streams.metrics import METRICS, Kind, Metric, Worker
+from streams.metrics import Kind, Metric, Worker
 from streams.metrics_server import PAGES
+from streams.metrics_service import METRICS
 
 HEAD = f"""# Metrics
 
-Generated from `streams/metrics.py` by `make generated`; `make check` fails where they differ.
+Generated from `streams/metrics.py` and `streams/metrics_service.py` by `make generated`; `make check` fails where they
+differ.
 
 A worker serves {", ".join(f"`{page}`" for page in PAGES)} on `EVERYCENT_METRICS_PORT`. `/healthz` answers 503 when the
 event loop doesn't turn, or a partition with work to do gets no further, for half of `EVERYCENT_STALL_TIMEOUT_S`; after
@@ -17,6 +19,11 @@ worker they agree with the audit to the unit. They are of the process: a crash t
 through as its worker died is counted by nobody, and the next worker begins at 0. The topics are the truth, and
 `everycent audit` reads them. Use `rate` and `increase`, which know restarts, and don't hold a counter against the
 ledger.
+
+`everycent audit --follow`, `everycent serve` and `everycent ledger run` serve the same three pages on the same port,
+with metrics of their own. `/healthz` answers 503 when one of their loops doesn't get on for half of
+`EVERYCENT_STALL_TIMEOUT_S`, and after all of it the process ends; a loop that waits for a broker that is away gets on.
+`/readyz` answers 503 until they have caught up with what stood on the topics at their start.
 
 `stage` is `split` or `totals`, `topic` and `partition` are those of the input. No label has an id of a project, an
 order or a person. Besides these, the Python library's metrics of the process (`process_…`, `python_…`) are served.

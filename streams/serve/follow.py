@@ -38,6 +38,12 @@ class Follower:
         self._positions: dict[TopicPartition, int] = {}
         self._starts: dict[TopicPartition, int] = {}
         self._goal: dict[TopicPartition, int] = {}  # where the topics ended when we started
+        self.turns = 0  # grows with each fetch and each try at the broker
+
+    @property
+    def has_begun(self) -> bool:
+        """True once it knows how much there is to read."""
+        return bool(self._goal)
 
     @property
     def totals_read(self) -> dict[int, int]:
@@ -64,6 +70,7 @@ class Follower:
 
     async def _follow(self) -> None:
         """Until the broker is away."""
+        self.turns += 1
         try:
             async with open_consumer(self._settings, max_poll_records=limits.FETCH_MAX_RECORDS) as consumer:
                 await self._assign(consumer)
@@ -95,6 +102,7 @@ class Follower:
 
     async def _take(self, consumer: AIOKafkaConsumer) -> None:
         """One fetch, into the index, and everything that it changes at once."""
+        self.turns += 1
         fetched = await consumer.getmany(timeout_ms=POLL_MS, max_records=limits.FETCH_MAX_RECORDS)
         reached = {place: await consumer.position(place) for place in self._positions}
         totals: list[tuple[bytes | None, bytes | None]] = []

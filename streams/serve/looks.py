@@ -32,10 +32,12 @@ class Looks:
         self._take = take
         self._markers: dict[TopicPartition, tuple[int, int]] = {}  # gaps that hold no record
         self._before: dict[TopicPartition, int] = {}  # what was committed at the last look
+        self.turns = 0  # grows with each look and each try at the broker
 
     async def run(self) -> None:
         """Look until cancelled. Raises AccessError where a right is denied."""
         while True:
+            self.turns += 1
             try:
                 async with open_consumer(self._settings) as consumer, open_admin(self._settings) as admin:
                     reader, topics = LogReader(consumer), self._settings.topics
@@ -44,6 +46,7 @@ class Looks:
                         [TopicPartition(name, number) for number in await reader.partitions(name)] for name in names
                     ]
                     while True:
+                        self.turns += 1
                         async with asyncio.timeout(limits.LOOK_TIMEOUT_S):
                             look = await self._look(consumer, admin, *places)
                         self._take(look)

@@ -8,7 +8,8 @@ import signal
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
@@ -18,6 +19,7 @@ from streams.domain.freshness import Look
 from streams.domain.windows import Calendar
 from streams.engine.reader import open_reader
 from streams.errors import UserError
+from streams.metrics_service import SERVE_METRICS, ServeStanding, ServiceCollector
 from streams.serve.connections import listening
 from streams.serve.follow import Follower
 from streams.serve.http import Service, make_app
@@ -27,12 +29,54 @@ from streams.serve.ledger_files import add_ledger_files
 from streams.serve.looks import Looks
 from streams.serve.state import State
 from streams.settings import Settings
+from streams.supervision import Service as Supervised
+from streams.supervision import supervised
 
 logger = structlog.get_logger(__name__)
 
 
 def wall_clock_ms() -> int:
     return time.time_ns() // 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a server that runs is made of, for whoever watches it. Called from any thread."""
+
+    state: State
+    hub: Hub
+    follower: Follower
+    looks: Looks
+    started_ms: int
+
+    def standing(self) -> ServeStanding:
+        """What its metrics show."""
+        state, rebuilding = self.state, self.state.rebuilding
+        as_of_ms = state.freshness.as_of_ms if state.is_live else None
+        since_ms = self.started_ms if as_of_ms is None else as_of_ms
+        left: int | None = 0
+        if rebuilding is not None:
+            left = rebuilding.of - rebuilding.read if self.follower.has_begun else None
+        return ServeStanding(
+            watchers=self.hub.watchers,
+            delay_seconds=max(0, wall_clock_ms() - since_ms) / 1_000,
+            broker_answers=state.broker_answers,
+            left_records=left,
+            unreadable=state.index.unreadable,
+        )
+
+    def turns(self) -> dict[str, int]:
+        return {
+            "reading the totals": self.follower.turns,
+            "looking at the workers": self.looks.turns,
+            "making events": self.hub.turn,
+        }
+
+    def not_ready(self) -> list[str]:
+        return [] if self.state.is_live else ["not all has been read that stood on the topics at the start"]
+
+
+Beside = Callable[[Parts], AbstractContextManager[None]]
 
 
 async def run_server(settings: Settings, on_address: Callable[[str], None]) -> None:
@@ -44,7 +88,12 @@ async def run_server(settings: Settings, on_address: Callable[[str], None]) -> N
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     await _check_topics(settings)
-    async with serving(settings) as (address, working):
+
+    def beside(parts: Parts) -> AbstractContextManager[None]:
+        collector = ServiceCollector(SERVE_METRICS, parts.standing)
+        return supervised(settings, Supervised(collector, parts.turns, parts.not_ready))
+
+    async with serving(settings, beside) as (address, working):
         on_address(address)
         stopping = asyncio.create_task(stop.wait())
         try:
@@ -57,8 +106,13 @@ async def run_server(settings: Settings, on_address: Callable[[str], None]) -> N
 
 
 @asynccontextmanager
-async def serving(settings: Settings) -> AsyncIterator[tuple[str, list[asyncio.Task[None]]]]:
-    """A server for as long as the block lasts: its address, and the tasks that must not end before it does."""
+async def serving(
+    settings: Settings, beside: Beside = lambda _parts: nullcontext()
+) -> AsyncIterator[tuple[str, list[asyncio.Task[None]]]]:
+    """A server for as long as the block lasts: its address, and the tasks that must not end before it does.
+
+    `beside` is entered as long as they run.
+    """
     loop = asyncio.get_running_loop()
     with tempfile.TemporaryDirectory(prefix="everycent-serve-") as folder:
         index = TotalsIndex(Path(folder), Calendar(settings.timezone), settings)
@@ -82,9 +136,11 @@ async def serving(settings: Settings) -> AsyncIterator[tuple[str, list[asyncio.T
         working: list[asyncio.Task[None]] = []
         try:
             async with _listening(app, settings) as address:
-                working += [loop.create_task(each) for each in (follower.run(), Looks(settings, take).run(), hub.run())]
+                looks = Looks(settings, take)
+                working += [loop.create_task(each) for each in (follower.run(), looks.run(), hub.run())]
                 try:
-                    yield address, working
+                    with beside(Parts(state, hub, follower, looks, wall_clock_ms())):
+                        yield address, working
                 finally:
                     for task in working:
                         task.cancel()

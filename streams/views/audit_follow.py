@@ -93,6 +93,7 @@ class Follower:
         self._stack = AsyncExitStack()
         self._clock = asyncio.get_running_loop().time
         self._started_s = self._clock()
+        self._tries = 0
         self.standing = Standing(True, AuditCounts(), 0, 0, self._started_s, {}, {})
 
     async def __aenter__(self) -> Self:
@@ -154,6 +155,7 @@ class Follower:
         """Follow until cancelled, through outages. Raises UserError for what waiting can't mend."""
         away = False
         while True:
+            self._tries += 1
             try:
                 more = await self.round()
             except DENIALS:
@@ -221,6 +223,16 @@ class Follower:
         self._stand()
 
     # How far it is
+
+    @property
+    def turns(self) -> int:
+        """Grows with each record that is read and each round that is tried. Called from any thread."""
+        return self._tries + sum(place.read_to for place in self._orders) + sum(total.read_to for total in self._totals)
+
+    @property
+    def has_caught_up(self) -> bool:
+        """True once all is checked that had been committed when it started. Called from any thread."""
+        return self.standing.as_of_s > self._started_s
 
     @property
     def lag_s(self) -> float:

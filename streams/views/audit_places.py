@@ -69,6 +69,11 @@ class OrdersPlace:
         self._need = Need.ORDERS
 
     @property
+    def read_to(self) -> int:
+        """Grows with what is read."""
+        return sum(self._positions.values())
+
+    @property
     def checked(self) -> dict[TopicPartition, int]:
         """For each topic the offset before which all is checked."""
         donation, rejected = self.audit.waiting
@@ -189,6 +194,11 @@ class TotalsPlace:
         self._done = 0  # all partial sums before it are in the totals that have been read
         self._look_at = (0.0, 0)  # when it began, and how far the totals had been read
         self._targets: LookTargets | None = None
+
+    @property
+    def read_to(self) -> int:
+        """Grows with what is read."""
+        return self._position
 
     @property
     def awaits_sums(self) -> bool:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from streams.metrics import METRICS, Kind
+from streams.metrics import Kind
+from streams.metrics_service import METRICS
 from streams.monitoring.dashboard import ROWS, SOURCE, queries
 from tests.needs import need
 
@@ -30,12 +31,14 @@ SERIES = {
     for ending in (("_bucket", "_sum", "_count") if metric.kind is Kind.HISTOGRAM else ("",))
 }
 OF_PROCESS = {"process_cpu_seconds_total", "process_resident_memory_bytes"}
+OF_PROMETHEUS = {"up"}
 ASKED = [*queries(), *(rule["expr"] for rule in [*ALERTS.values(), *RECORDED.values()])]
 
 
 def series_of(expression):
     """The names of all series that it asks for."""
-    return set(re.findall(r"(?<![\w:])(?:\w+:)?(?:everycent|process)_\w+(?::\w+)?", expression))
+    asked = set(re.findall(r"(?<![\w:])(?:\w+:)?(?:everycent|process)_\w+(?::\w+)?", expression))
+    return asked | set(re.findall(r"\bup(?={)", expression))
 
 
 def promtool():
@@ -101,7 +104,7 @@ def test_every_row_of_the_dashboard_that_the_runbook_names_is_there():
 def test_everything_asked_is_a_metric_that_there_is(expression):
     asked = series_of(expression)
     assert asked
-    assert asked <= SERIES | OF_PROCESS | set(RECORDED)
+    assert asked <= SERIES | OF_PROCESS | OF_PROMETHEUS | set(RECORDED)
 
 
 def test_everything_recorded_is_asked_for():

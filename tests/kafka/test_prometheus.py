@@ -1,4 +1,4 @@
-"""A real Prometheus that scrapes workers and a following audit answers all that the dashboard and the alerts ask."""
+"""A real Prometheus that scrapes every kind of service answers all that the dashboard and the alerts ask."""
 
 import asyncio
 import json
@@ -8,20 +8,22 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from streams.domain.load import LoadPlan
-from streams.metrics import METRICS, Kind
+from streams.ledger_service.keys import log_origin, make_keys
+from streams.metrics import Kind
+from streams.metrics_service import METRICS
 from streams.monitoring.dashboard import queries
 from streams.settings import Settings
 from streams.simulation import run_simulation
 from tests.deploy.test_alerts import ALERTS, RECORDED
 from tests.kafka.scrapes import free_port
-from tests.kafka.workers import audited, running_workers, wait_until
+from tests.kafka.workers import Workers, audited, running_workers, wait_until
 from tests.needs import need
 
 FOLDER = Path(__file__).parents[2] / "deploy/prometheus"
@@ -59,17 +61,15 @@ class Prometheus:
 
 
 @contextmanager
-def running_prometheus(folder: Path, targets: list[int]) -> Iterator[Prometheus]:
-    """With the project's own rules, on a port of its own, scraping workers at `targets`."""
+def running_prometheus(folder: Path, targets: dict[str, list[int]]) -> Iterator[Prometheus]:
+    """With the project's own rules, on a port of its own, scraping for each job the ports of `targets`."""
     program = need("prometheus", why="Debian's package `prometheus` brings; it scrapes the workers here")
     configuration = {
         "global": {"scrape_interval": f"{SCRAPE_S}s", "evaluation_interval": f"{SCRAPE_S}s"},
         "rule_files": [str(FOLDER / name) for name in ("rules.yml", "alerts.yml")],
         "scrape_configs": [
-            {
-                "job_name": "everycent-workers",
-                "static_configs": [{"targets": [f"127.0.0.1:{port}" for port in targets]}],
-            }
+            {"job_name": job, "static_configs": [{"targets": [f"127.0.0.1:{port}" for port in ports]}]}
+            for job, ports in targets.items()
         ],
     }
     (folder / "prometheus.yml").write_text(yaml.safe_dump(configuration))
@@ -106,15 +106,43 @@ def test_a_threshold_is_taken_off() -> None:
     assert without_threshold(ALERTS["EverycentLag"]["expr"]) == ["topic:everycent_partition_lag_seconds:max"]
 
 
+BESIDE = {
+    "everycent-audit": ("audit", "--follow"),
+    "everycent-server": ("serve",),
+    "everycent-ledger": ("ledger", "run"),
+}
+
+
+@contextmanager
+def beside_workers(settings: Settings, folder: Path) -> Iterator[dict[str, tuple[int, Workers]]]:
+    """The audit, the server and the ledger, each with its metrics port, by the name of its job."""
+    ledger = {name: str(folder / name) for name in ("ledger_dir", "ledger_keys", "ledger_index")}
+    make_keys(folder / "ledger_keys", [log_origin(settings.ledger_name, number) for number in range(4)])
+    with ExitStack() as stack:
+        found = {}
+        for job, command in BESIDE.items():
+            port = free_port()
+            own = settings.model_copy(update={"metrics_port": port, "serve_port": 0, **ledger})
+            running = stack.enter_context(running_workers(own))
+            running.start(*command, command=["-m", "streams.cli"])
+            found[job] = port, running
+        yield found
+
+
 async def test_every_query_of_dashboard_and_alerts_gets_an_answer(topics: Settings, tmp_path: Path) -> None:
     need("prometheus", why="Debian's package `prometheus` brings; it scrapes the workers here")
-    first, second, third = (topics.model_copy(update={"metrics_port": free_port()}) for _ in range(3))
-    with running_workers(first) as workers, running_workers(second) as others, running_workers(third) as audits:
-        audits.start("audit", "--follow", command=["-m", "streams.cli"])
+    first, second = (topics.model_copy(update={"metrics_port": free_port()}) for _ in range(2))
+    with (
+        running_workers(first) as workers,
+        running_workers(second) as others,
+        beside_workers(topics, tmp_path) as beside,
+    ):
         leaving, staying = others.start(command=[SCRIPT]), workers.start(command=[SCRIPT])
         for worker in (leaving, staying):
             worker.wait_for("partition ready", timeout_s=120)
-        with running_prometheus(tmp_path, [each.metrics_port for each in (first, second, third)]) as prometheus:
+        targets = {job: [port] for job, (port, _) in beside.items()}
+        targets["everycent-workers"] = [first.metrics_port, second.metrics_port]
+        with running_prometheus(tmp_path, targets) as prometheus:
 
             def is_shared() -> bool:
                 return len(prometheus.ask("everycent_partition_ready == 1")) == 2 * topics.partitions
@@ -126,21 +154,31 @@ async def test_every_query_of_dashboard_and_alerts_gets_an_answer(topics: Settin
                 await asyncio.sleep(2 * SCRAPE_S)
             assert leaving.stop() == 0  # the other one restores its partitions, which are figures too
             staying.wait_for("partition ready", 2 * topics.partitions, timeout_s=120)
-            await audited(topics, workers)
-            asked = [
-                *(query.replace("$__rate_interval", WINDOW) for query in queries()),
-                *(rule["expr"] for rule in RECORDED.values()),
-                *(part for alert in ALERTS.values() for part in without_threshold(alert["expr"])),
-                *(f"{metric.name}{'_bucket' if metric.kind is Kind.HISTOGRAM else ''}" for metric in METRICS),
-            ]
-            check_answers(prometheus, asked)
+            report = await audited(topics, workers)
+            check_answers(prometheus, asked_of(prometheus))
             check_rules(prometheus)
             (share,) = prometheus.ask("everycent_rejected_orders:ratio_rate5m")
             assert 0 < float(share["value"][1]) < 1
             (conserved,) = prometheus.ask("everycent_audit_conserved")
             assert conserved["value"][1] == "1"
+            published = "sum(everycent_ledger_published_leaves)"
+            wait_until(
+                lambda: prometheus.ask(published)[0]["value"][1] == str(report.counts.donations), 60, workers.logs
+            )
         workers.check_unharmed()
-        audits.check_unharmed()
+        for _, service in beside.values():
+            service.check_unharmed()
+
+
+def asked_of(prometheus: Prometheus) -> list[str]:
+    """Every query there is, after `up` has been looked at: it stands for itself."""
+    assert {sample["metric"]["job"] for sample in prometheus.ask("up")} == {*BESIDE, "everycent-workers"}
+    return [
+        *(query.replace("$__rate_interval", WINDOW) for query in queries()),
+        *(rule["expr"] for rule in RECORDED.values()),
+        *(part for alert in ALERTS.values() for part in without_threshold(alert["expr"])),
+        *(f"{metric.name}{'_bucket' if metric.kind is Kind.HISTOGRAM else ''}" for metric in METRICS),
+    ]
 
 
 def check_answers(prometheus: Prometheus, asked: list[str]) -> None:

@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from streams.metrics import METRICS
+from streams.metrics_service import METRICS
 from streams.monitoring.__main__ import documents, drift, main
 
 ROOT = Path(__file__).parents[2]
