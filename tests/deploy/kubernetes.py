@@ -36,9 +36,9 @@ def rendered(folder: str) -> list[dict[str, Any]]:
     return copy.deepcopy(_rendered(folder))
 
 
-def one(objects: list[dict[str, Any]], kind: str) -> dict[str, Any]:
-    """The only object of a kind."""
-    (found,) = [each for each in objects if each["kind"] == kind]
+def one(objects: list[dict[str, Any]], kind: str, name: str = "") -> dict[str, Any]:
+    """The only object of a kind, or the one of that kind and name."""
+    (found,) = [each for each in objects if each["kind"] == kind and name in {"", each["metadata"]["name"]}]
     return found
 
 

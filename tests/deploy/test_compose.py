@@ -9,13 +9,16 @@ from pathlib import Path
 import pytest
 import yaml
 from jsonschema import Draft202012Validator
+from typer.testing import CliRunner
 
+from streams.cli import app
 from streams.settings import PREFIX, Settings
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
 SERVICES = COMPOSE["services"]
 OURS = [name for name, service in SERVICES.items() if "build" in service]
+SERVING = ["worker", "audit", "server", "ledger"]
 METRICS_PORT = Settings.model_fields["metrics_port"].default
 
 # What the Kafka image can't do without: it writes its configuration into its own folder as it starts.
@@ -132,11 +135,53 @@ def test_the_workers_find_the_broker_at_an_address_that_it_advertises():
     assert f"INTERNAL://{broker}" in advertised.split(",")
 
 
-def test_workers_wait_for_the_broker_and_the_topics():
-    waits = {name: at["condition"] for name, at in SERVICES["worker"]["depends_on"].items()}
+@pytest.mark.parametrize("name", SERVING)
+def test_what_serves_waits_for_the_broker_and_the_topics_and_says_how_it_is(name):
+    waits = {at: how["condition"] for at, how in SERVICES[name]["depends_on"].items()}
+    assert waits.pop("ledger-keys", "service_completed_successfully") == "service_completed_successfully"
     assert waits == {"kafka": "service_healthy", "topics": "service_completed_successfully"}
+    assert SERVICES[name]["environment"]["EVERYCENT_METRICS_PORT"] == str(METRICS_PORT)
+    assert f"http://127.0.0.1:{METRICS_PORT}/healthz" in SERVICES[name]["healthcheck"]["test"][-1]
+    assert SERVICES[name]["restart"] == "unless-stopped"
+
+
+def test_the_broker_is_asked_for_its_health_and_topics_are_tried_again():
     assert SERVICES["kafka"]["healthcheck"]["test"]
     assert SERVICES["topics"]["restart"] == "on-failure"
+
+
+def test_every_command_that_never_ends_is_run_and_those_are_commands_that_there_are():
+    commands = {name: SERVICES[name]["command"] for name in SERVING}
+    assert commands == {
+        "worker": ["worker"],
+        "audit": ["audit", "--follow"],
+        "server": ["serve"],
+        "ledger": ["ledger", "run"],
+    }
+    for command in [*commands.values(), SERVICES["ledger-keys"]["command"]]:
+        done = CliRunner().invoke(app, [*command, "--help"])
+        assert done.exit_code == 0, done.output
+
+
+def test_the_page_is_reached_from_this_machine():
+    environment = SERVICES["server"]["environment"]
+    assert environment["EVERYCENT_SERVE_HOST"] == "0.0.0.0"  # of the container
+    assert SERVICES["server"]["ports"] == [f"127.0.0.1:8080:{environment['EVERYCENT_SERVE_PORT']}"]
+
+
+def test_there_is_one_ledger_that_keeps_its_logs_and_its_keys_in_volumes_of_their_own():
+    ledger, keys = SERVICES["ledger"], SERVICES["ledger-keys"]
+    assert ledger["deploy"]["replicas"] == 1
+    mounts = dict(reversed(mount.split(":")) for mount in ledger["volumes"])
+    folders = [ledger["environment"][f"EVERYCENT_LEDGER_{name}"] for name in ("DIR", "KEYS")]
+    assert [mounts[folder] for folder in folders] == ["ledger-data", "ledger-keys"]
+    assert keys["volumes"] == [f"ledger-keys:{folders[1]}"]
+    assert keys["command"] == ["ledger", "keygen"]
+    assert keys["environment"] == ledger["environment"]
+    owner = SERVICES["ledger"]["user"].split(":")
+    (made,) = [line for line in dockerfile() if "install -d" in line]
+    assert all(folder in made for folder in folders)
+    assert f"-o {owner[0]} -g {owner[1]}" in made
 
 
 def test_the_load_comes_only_when_it_is_asked_for():
@@ -160,6 +205,12 @@ def test_prometheus_finds_the_workers_by_name_on_their_metrics_port():
     assert found["names"] == ["worker"]
     assert found["type"] == "A"
     assert str(found["port"]) == SERVICES["worker"]["environment"]["EVERYCENT_METRICS_PORT"] == str(METRICS_PORT)
+
+
+def test_prometheus_asks_every_other_service_of_ours_by_name_and_misses_it_where_it_is_away():
+    jobs = {job["job_name"]: job for job in read_yaml("deploy/prometheus/prometheus.yml")["scrape_configs"]}
+    for name in SERVING[1:]:
+        assert jobs[f"everycent-{name}"]["static_configs"] == [{"targets": [f"{name}:{METRICS_PORT}"]}]
 
 
 def test_grafana_asks_prometheus_and_looks_for_dashboards_where_they_are_mounted():
