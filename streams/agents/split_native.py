@@ -11,7 +11,7 @@ from aiokafka import ConsumerRecord
 from schemas.order import decode_order
 from schemas.records import LogRecord
 from streams.agents.natively import fold_natively, restore_natively
-from streams.agents.split_processor import SplitPartition
+from streams.agents.split_partition import SplitPartition
 from streams.domain.split import SplitCounts, conflict, too_far_in_future
 from streams.engine import limits
 from streams.engine.packed import finished

@@ -1,27 +1,82 @@
-"""The command line: `everycent …`. Each command in a module of its own, added here by name."""
+"""The command line: `everycent …`. Each command in a module of its own, found here by name.
 
+Only the command that is asked for is imported: all of them together take half a second, which a worker's start hasn't.
+"""
+
+import importlib
 import logging
 import sys
+from collections.abc import Iterator, MutableMapping
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
 from streams import __version__
-from streams.cli.audit import audit
-from streams.cli.broker import broker
-from streams.cli.demo import demo
-from streams.cli.ledger import ledger
-from streams.cli.projects import projects
-from streams.cli.rejected import rejected
-from streams.cli.replay import replay_rejected
-from streams.cli.serve import serve
-from streams.cli.simulate import simulate
-from streams.cli.topics import topics
-from streams.cli.totals import totals
-from streams.cli.worker import worker
 from streams.errors import UserError
+
+# In the order in which help lists them. Each stands in the module as the function or group of that name.
+COMMANDS = {
+    "broker": "streams.cli.broker",
+    "topics": "streams.cli.topics",
+    "simulate": "streams.cli.simulate",
+    "totals": "streams.cli.totals",
+    "audit": "streams.cli.audit",
+    "rejected": "streams.cli.rejected",
+    "replay-rejected": "streams.cli.replay",
+    "ledger": "streams.cli.ledger",
+    "worker": "streams.cli.worker",
+    "serve": "streams.cli.serve",
+    "projects": "streams.cli.projects",
+    "demo": "streams.cli.demo",
+}
+
+
+class _Loaded(MutableMapping[str, Any]):
+    """The commands by name, each imported when it is looked up."""
+
+    def __init__(self) -> None:
+        self._added: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._added:
+            found = getattr(importlib.import_module(COMMANDS[name]), name.replace("-", "_"))
+            carrier = typer.Typer(rich_markup_mode=None)
+            if isinstance(found, typer.Typer):
+                carrier.add_typer(found, name=name)
+            else:
+                carrier.command(name)(found)
+            self._added[name] = typer.main.get_group(carrier).commands[name]
+        return self._added[name]
+
+    def __setitem__(self, name: str, command: Any) -> None:
+        self._added[name] = command
+
+    def __delitem__(self, name: str) -> None:
+        del self._added[name]
+
+    def __contains__(self, name: object) -> bool:  # without importing it
+        return name in COMMANDS or name in self._added
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(COMMANDS | self._added)
+
+    def __len__(self) -> int:
+        return len(COMMANDS | self._added)
+
+
+class _Everycent(TyperGroup):
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.commands = _Loaded()
+
+    def list_commands(self, _ctx: Any) -> list[str]:
+        return list(self.commands)
+
 
 app = typer.Typer(
     name="everycent",
+    cls=_Everycent,
     help="Orders in, donations and running totals out: every cent counted once, and provably.",
     no_args_is_help=True,
     add_completion=False,
@@ -41,20 +96,6 @@ def _root(
     version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Show the version."),
 ) -> None:
     """Orders in, donations and running totals out: every cent counted once, and provably."""
-
-
-app.command()(broker)
-app.add_typer(topics, name="topics")
-app.command()(simulate)
-app.command()(totals)
-app.command()(audit)
-app.command()(rejected)
-app.command(name="replay-rejected")(replay_rejected)
-app.add_typer(ledger, name="ledger")
-app.command()(worker)
-app.command()(serve)
-app.add_typer(projects, name="projects")
-app.command()(demo)
 
 
 def main() -> None:

@@ -34,9 +34,8 @@ from itertools import islice
 import numpy as np
 
 from streams.domain import packed_ids
+from streams.domain.horizon import SLICES
 from streams.domain.packed_ids import Entries, Int64s, PackedIds
-
-SLICES = 24
 
 # Ids move from the dictionary to a small run, and from there to the large one, when they are a 40th of where they go:
 # an id is rewritten some 40 times a level (6 ns each), and what waits outside the large run is little. The least sizes
@@ -203,12 +202,6 @@ class OrderMemory:
         if run.evicted_slice != self._slice:
             run.evict(self._slice, SLICES)
         run.merge(entries)
-
-
-def restore_from_ms(horizon_ms: int, last_donated_at: int) -> int:
-    """The time of the first donation that a restore needs, given the time of the partition's last one."""
-    slice_ms = horizon_ms // SLICES
-    return max(0, (last_donated_at // slice_ms - SLICES) * slice_ms)
 
 
 def _int64s(values: Iterable[int], count: int) -> Int64s:

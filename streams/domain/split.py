@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import attrgetter
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from schemas import limits
 from schemas.donation import Donation
@@ -16,15 +16,17 @@ from schemas.order import OrderCompleted, are_plain, decode_order
 from schemas.records import LogRecord
 from schemas.rejection import Reason, Refusal
 from schemas.units import MINUTE_MS
-from streams.domain.dedupe import OrderMemory
 from streams.domain.programme import donation_fen
+
+if TYPE_CHECKING:  # the extension's worker has a memory of its own, and is spared numpy
+    from streams.domain.dedupe import OrderMemory
 
 
 @dataclass(slots=True)
 class SplitState:
     """What one partition of `orders` must remember: all of it stands in `donations`."""
 
-    memory: OrderMemory
+    memory: "OrderMemory"
     next_seq: int = 0
 
 
@@ -155,7 +157,7 @@ def fingerprint(donations: Sequence[Donation]) -> int:
     return hash((said, *[(d.line, d.item_id, d.project_id, d.fen) for d in donations[1:]]))
 
 
-def restore_orders(memory: OrderMemory, donations: Sequence[Donation]) -> None:
+def restore_orders(memory: "OrderMemory", donations: Sequence[Donation]) -> None:
     """Remember again the orders that gave `donations`, a run of the partition's log that holds whole orders."""
     orders = [list(group) for _, group in groupby(donations, key=attrgetter("source_offset"))]
     memory.remember_many(

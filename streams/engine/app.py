@@ -7,6 +7,7 @@ table and sends no record here: that is `streams.engine.task` and `streams.engin
 from typing import Any
 
 import faust
+from faust.tables.manager import TableManager
 from faust.types import TP
 from yarl import URL
 
@@ -18,6 +19,15 @@ from streams.settings import Settings
 BATCH_BUFFER = 4  # batches between Faust's fetch loop and an agent, which never waits
 
 
+class NoTables(TableManager):  # type: ignore[misc]
+    """Faust's table manager without the second that it waits at each start for tables that may yet be made."""
+
+    async def on_start(self) -> None:
+        if not self.should_stop:
+            await self._update_channels()
+            await self.recovery.start()
+
+
 def create_faust_app(settings: Settings, runtime: Runtime) -> faust.App:
     """A Faust app whose assignment, batches and end go to `runtime`. Agents are added by the caller."""
     servers = [URL(f"kafka://{server.strip()}") for server in settings.broker.split(",")]
@@ -25,6 +35,7 @@ def create_faust_app(settings: Settings, runtime: Runtime) -> faust.App:
         settings.app_id,
         broker=servers,
         ConsumerScheduler=BatchSchedulingStrategy,
+        TableManager=NoTables,
         stream_buffer_maxsize=BATCH_BUFFER,
         broker_max_poll_records=None,
         broker_session_timeout=settings.session_timeout_ms / 1_000,

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from streams.domain.dedupe import SLICES, OrderMemory
+from streams.domain.dedupe import OrderMemory
+from streams.domain.horizon import SLICES
 
 HORIZON_MS = 24 * 3_600_000
 FIRST_ORDER = 1_400_000_000_000_000_000

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streams.domain.dedupe import SLICES, OrderMemory, restore_from_ms
+from streams.domain.dedupe import OrderMemory
+from streams.domain.horizon import SLICES, restore_from_ms
 
 SLICE_MS = 10
 HORIZON_MS = SLICES * SLICE_MS

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from schemas.delta import MinuteSum, ProjectDelta, SourceWatermark, encode_delta, encode_watermark
 from schemas.order import FixedPledge, OrderCompleted, OrderLine, RatePledge, encode_order
 from schemas.units import HOUR_MS, MINUTE_MS
-from streams.domain.dedupe import SLICES
+from streams.domain.horizon import SLICES
 from tests.domain.orders import DAY_MS, PLEDGES, SOME_DAY_MS, OrderRecord
 
 HORIZON_MS = HOUR_MS  # the shortest that settings allow

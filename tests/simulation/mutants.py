@@ -11,7 +11,7 @@ from typing import Any
 from aiokafka.errors import KafkaError, ProducerFenced
 from aiokafka.structs import OffsetAndMetadata
 
-import streams.agents.split_processor
+import streams.agents.split_partition
 import streams.domain.dedupe
 import streams.domain.split
 import tests.simulation.world
@@ -199,8 +199,8 @@ def the_groups_offset_alone_says_where_to_go_on() -> list[Patch]:
 
 @mutant
 def the_position_of_refused_orders_is_forgotten() -> list[Patch]:
-    real = streams.agents.split_processor.decode_rejection
-    return [(streams.agents.split_processor, "decode_rejection", lambda found: real(found)._replace(source_offset=-1))]
+    real = streams.agents.split_partition.decode_rejection
+    return [(streams.agents.split_partition, "decode_rejection", lambda found: real(found)._replace(source_offset=-1))]
 
 
 @mutant
@@ -226,7 +226,7 @@ def order_ids_are_not_restored() -> list[Patch]:
 def order_ids_of_half_the_horizon_are_restored() -> list[Patch]:
     return [
         (
-            streams.agents.split_processor,
+            streams.agents.split_partition,
             "restore_from_ms",
             lambda horizon_ms, last: max(0, (last // (horizon_ms // 24) - 12) * (horizon_ms // 24)),
         )
