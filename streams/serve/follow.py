@@ -5,10 +5,12 @@ deleted or made anew) ends it, to be started again and read anew.
 """
 
 import asyncio
+import sqlite3
+import time
 from collections.abc import Callable
 
 import structlog
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from streams.engine.connection import open_consumer
@@ -38,6 +40,8 @@ class Follower:
         self._positions: dict[TopicPartition, int] = {}
         self._starts: dict[TopicPartition, int] = {}
         self._goal: dict[TopicPartition, int] = {}  # where the topics ended when we started
+        self._untold = 0  # unreadable records
+        self._quiet_until_s = 0.0
         self.turns = 0  # grows with each fetch and each try at the broker
 
     @property
@@ -105,13 +109,13 @@ class Follower:
         self.turns += 1
         fetched = await consumer.getmany(timeout_ms=POLL_MS, max_records=limits.FETCH_MAX_RECORDS)
         reached = {place: await consumer.position(place) for place in self._positions}
-        totals: list[tuple[bytes | None, bytes | None]] = []
-        projects: dict[str, bytes | None] = {}
+        totals: list[ConsumerRecord] = []
+        projects: dict[bytes | None, ConsumerRecord] = {}
         for place, records in fetched.items():
             if place.topic == self._settings.topics.project_totals:
-                totals += [(record.key, record.value) for record in records]
+                totals += records
             else:
-                projects |= {(record.key or b"").decode(errors="replace"): record.value for record in records}
+                projects |= {record.key: record for record in records}
         changed: set[str] = set()
         if totals or projects:
             changed = await self._apply(totals, projects)
@@ -119,17 +123,40 @@ class Follower:
             self._positions = reached
             self._told(changed)
 
-    async def _apply(
-        self, totals: list[tuple[bytes | None, bytes | None]], projects: dict[str, bytes | None]
-    ) -> set[str]:
-        applying = asyncio.ensure_future(asyncio.to_thread(self._state.index.apply, totals, projects))
+    async def _apply(self, totals: list[ConsumerRecord], projects: dict[bytes | None, ConsumerRecord]) -> set[str]:
+        index = self._state.index
+        values = {key: record.value for key, record in projects.items()}
+        applying = asyncio.ensure_future(
+            asyncio.to_thread(index.apply, [(record.key, record.value) for record in totals], values)
+        )
         try:
             applied = await asyncio.shield(applying)
         except asyncio.CancelledError:
             await asyncio.wait([applying])  # a thread can't be cancelled, and the index is about to be closed
             raise
-        self._state.index.publish(applied)
+        except sqlite3.Error as error:
+            message = f"the index can't be kept ({error}): TMPDIR must name a folder with room for it"
+            raise UserError(message, ExitStatus.FAILED) from error
+        index.publish(applied)
+        unreadable = [totals[number] for number in applied.unreadable_totals]
+        self._tell_unreadable(unreadable + [projects[key] for key in applied.unreadable_projects])
         return applied.projects
+
+    def _tell_unreadable(self, records: list[ConsumerRecord]) -> None:
+        """One line for many, and not again at once: a source of nonsense mustn't fill the disk."""
+        self._untold += len(records)
+        now_s = time.monotonic()
+        if records and now_s >= self._quiet_until_s:
+            first = records[0]
+            logger.warning(
+                "left out what is no total and no project; `everycent audit` tells of each total",
+                topic=first.topic,
+                partition=first.partition,
+                offset=first.offset,
+                records=self._untold,
+            )
+            self._untold = 0
+            self._quiet_until_s = now_s + limits.UNREADABLE_LINE_EVERY_S
 
     def _told(self, changed: set[str] | None = None) -> None:
         state = self._state

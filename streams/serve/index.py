@@ -17,15 +17,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import msgspec
-
-from schemas.project import decode_project
-from schemas.totals import ProjectTotal, WindowKind, decode_total, decode_total_key
+from schemas.totals import ProjectTotal, WindowKind
 from schemas.units import HOUR_MS
 from streams.domain.windows import Calendar, Window
-from streams.errors import UserError
 from streams.serve import limits
 from streams.serve.names import Ranked, fold_text
+from streams.serve.records import RecordReader, Unreadable, read_project, read_project_id
 from streams.settings import Settings
 
 KINDS = tuple(WindowKind)
@@ -45,7 +42,9 @@ CREATE TEMP TABLE incoming (project TEXT, kind INTEGER, start_ms INTEGER, fen IN
 # Halves, as a sum within SQLite ends at 64 bits.
 _GROWN = """
 SELECT i.kind, i.start_ms, SUM((i.fen >> 32) - (COALESCE(t.fen, 0) >> 32)),
-  SUM((i.fen & 4294967295) - (COALESCE(t.fen, 0) & 4294967295)), SUM(i.donations - COALESCE(t.donations, 0))
+  SUM((i.fen & 4294967295) - (COALESCE(t.fen, 0) & 4294967295)),
+  SUM((i.donations >> 32) - (COALESCE(t.donations, 0) >> 32)),
+  SUM((i.donations & 4294967295) - (COALESCE(t.donations, 0) & 4294967295))
 FROM incoming i LEFT JOIN totals t USING (project, kind, start_ms)
 WHERE i.revision > COALESCE(t.revision, -1) GROUP BY i.kind, i.start_ms
 """
@@ -55,6 +54,10 @@ INSERT INTO totals SELECT * FROM incoming WHERE true ON CONFLICT DO UPDATE SET f
   final = excluded.final, revision = excluded.revision
 WHERE excluded.revision > revision
 """
+_NAMELESS = (
+    "UPDATE projects SET name = NULL, charity = '', goal_fen = NULL, description = '', folded = ? WHERE project = ?"
+)
+_UNKNOWN = "DELETE FROM projects WHERE project = ? AND NOT EXISTS (SELECT 1 FROM totals WHERE project = ?)"
 _SEARCH = """
 SELECT p.project, p.name, p.charity, COALESCE(t.fen, 0), COALESCE(t.donations, 0) FROM projects p
 LEFT JOIN totals t ON t.project = p.project AND t.kind = ? AND t.start_ms = 0
@@ -62,6 +65,7 @@ WHERE {words} ORDER BY COALESCE(t.fen, 0) DESC, p.project LIMIT ? OFFSET ?
 """
 
 Place = tuple[WindowKind, int]
+Record = tuple[bytes | None, bytes | None]  # key and value
 
 
 @dataclass(slots=True)
@@ -80,7 +84,8 @@ class Applied:
     released: set[Place] = field(default_factory=set)
     projects: set[str] = field(default_factory=set)
     watermark_ms: int = 0
-    unreadable: int = 0
+    unreadable_totals: list[int] = field(default_factory=list)  # which of those that were given
+    unreadable_projects: list[bytes | None] = field(default_factory=list)  # their keys
 
 
 class TotalsIndex:
@@ -97,7 +102,7 @@ class TotalsIndex:
             WindowKind.HOUR: settings.hour_retention_hours * HOUR_MS,
         }
         self._released: set[Place] = set()  # by tombstones, beyond what the watermark says
-        self._known: dict[Place, Window] = {}
+        self._records = RecordReader(calendar)
         self._path = folder / "totals.sqlite"
         self._writer = self._connect()
         self._writer.executescript(_SCHEMA)
@@ -117,14 +122,15 @@ class TotalsIndex:
 
     # Taking in
 
-    def apply(
-        self, totals: Iterable[tuple[bytes | None, bytes | None]], projects: Mapping[str, bytes | None]
-    ) -> Applied:
-        """Take records of `project-totals` (key, value), in their order, and the newest of each key of `projects`."""
+    def apply(self, totals: Iterable[Record], projects: Mapping[bytes | None, bytes | None]) -> Applied:
+        """Take records of `project-totals`, in their order, and the newest of each key of `projects`."""
         applied = Applied(watermark_ms=self.watermark_ms)
         newest: dict[tuple[str, WindowKind, int], ProjectTotal] = {}
-        for key, value in totals:
-            self._decode(key, value, newest, applied)
+        for number, record in enumerate(totals):
+            try:
+                self._read_total(record, newest, applied)
+            except Unreadable:  # the audit reports it
+                applied.unreadable_totals.append(number)
         applied.released |= self._newly_released(applied.watermark_ms)
         rows = [
             _row(total) for (_, kind, start_ms), total in newest.items() if not self._is_gone((kind, start_ms), applied)
@@ -142,7 +148,7 @@ class TotalsIndex:
     def publish(self, applied: Applied) -> None:
         """Let it take effect on the sums."""
         self.watermark_ms = max(self.watermark_ms, applied.watermark_ms)
-        self.unreadable += applied.unreadable
+        self.unreadable += len(applied.unreadable_totals) + len(applied.unreadable_projects)
         for place, fen, donations in applied.grown:
             total = self.sums.get(place)
             if total is None:
@@ -153,54 +159,31 @@ class TotalsIndex:
             total.donations += donations
         for place in applied.released:
             self.sums.pop(place, None)
-            self._known.pop(place, None)
+            self._records.forget(place)
         self._released = {
             place for place in self._released | applied.released if not self._is_past(place, self.watermark_ms)
         }
 
-    def _decode(
-        self,
-        key: bytes | None,
-        value: bytes | None,
-        newest: dict[tuple[str, WindowKind, int], ProjectTotal],
-        applied: Applied,
+    def _read_total(
+        self, record: Record, newest: dict[tuple[str, WindowKind, int], ProjectTotal], applied: Applied
     ) -> None:
-        try:
-            if value is None:
-                gone = decode_total_key(key or b"")
-                applied.released.add((gone.window, gone.start_ms))
-                return
-            total = decode_total(value)
-        except (msgspec.DecodeError, ValueError):
-            applied.unreadable += 1  # the audit reports it
+        key, value = record
+        if value is None:
+            gone = self._records.released(key)
+            applied.released.add((gone.window, gone.start_ms))
             return
-        self._check_zone(total)
+        total = self._records.total(key, value)
         applied.watermark_ms = max(applied.watermark_ms, total.watermark_ms)
         place = (total.project_id, total.window, total.start_ms)
         before = newest.get(place)
         if before is None or total.revision > before.revision:
             newest[place] = total
 
-    def _check_zone(self, total: ProjectTotal) -> None:
-        place = (total.window, total.start_ms)
-        if place in self._known or total.window in {WindowKind.MINUTE, WindowKind.ALL}:
-            return
-        try:
-            window = self.calendar.window_from_start(*place)
-        except ValueError:
-            window = None
-        if window is None or window.end_ms != total.end_ms:
-            raise UserError(
-                f"the totals are not of zone {self.calendar.timezone}: a {total.window} begins at {total.start}. "
-                "Set EVERYCENT_TIMEZONE as the workers have it."
-            )
-        self._known[place] = window
-
     def _write_totals(self, rows: Sequence[tuple[object, ...]], applied: Applied) -> None:
         writer = self._writer
         writer.executemany("INSERT INTO incoming VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
-        for kind, start_ms, high, low, donations in writer.execute(_GROWN):
-            applied.grown.append(((KINDS[kind], start_ms), (high << 32) + low, donations))
+        for kind, start_ms, high, low, more, less in writer.execute(_GROWN):
+            applied.grown.append(((KINDS[kind], start_ms), (high << 32) + low, (more << 32) + less))
         writer.execute(_UPSERT)
         writer.execute("DELETE FROM incoming")
         for kind, start_ms in applied.released:
@@ -211,23 +194,24 @@ class TotalsIndex:
             [(project, fold_text(project)) for project in applied.projects],
         )
 
-    def _write_projects(self, projects: Mapping[str, bytes | None], applied: Applied) -> None:
+    def _write_projects(self, projects: Mapping[bytes | None, bytes | None], applied: Applied) -> None:
         for key, value in projects.items():
             try:
-                project = None if value is None else decode_project(value)
-            except msgspec.DecodeError:
-                applied.unreadable += 1
+                project_id = read_project_id(key)
+                project = None if value is None else read_project(project_id, value)
+            except Unreadable:
+                applied.unreadable_projects.append(key)
                 continue
-            fields = (
-                (None, "", None, "", fold_text(key))
-                if project is None
-                else (
-                    *(project.name, project.charity, project.goal_fen, project.description),
-                    fold_text(key, project.name, project.charity),
-                )
+            applied.projects.add(project_id)
+            if project is None:
+                self._writer.execute(_NAMELESS, (fold_text(project_id), project_id))
+                self._writer.execute(_UNKNOWN, (project_id, project_id))
+                continue
+            fields = (project.name, project.charity, project.goal_fen, project.description)
+            folded = fold_text(project_id, project.name, project.charity)
+            self._writer.execute(
+                "INSERT OR REPLACE INTO projects VALUES (?, ?, ?, ?, ?, ?)", (project_id, *fields, folded)
             )
-            self._writer.execute("INSERT OR REPLACE INTO projects VALUES (?, ?, ?, ?, ?, ?)", (key, *fields))
-            applied.projects.add(key)
 
     # Released windows
 

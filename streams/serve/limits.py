@@ -26,3 +26,4 @@ WATCHER_STUCK_S = 30.0  # who has taken nothing for so long has gone
 SEND_BUFFER_BYTES = 32 * 1_024  # of the kernel, for each watcher: old states must not pile up there either
 CATCH_UP_WAIT_S = 5.0  # how long a watcher that has seen more than we have waits before it begins anew
 STOP_TIMEOUT_S = 5.0
+UNREADABLE_LINE_EVERY_S = 60.0  # a source of nonsense mustn't fill the disk with log lines

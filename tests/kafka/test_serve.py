@@ -10,9 +10,12 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 import pytest
+from aiokafka import AIOKafkaProducer
+from structlog.testing import capture_logs
 
 from schemas.totals import WindowKind
 from streams.domain.load import LoadPlan, expected_sums
+from streams.engine.connection import client_options
 from streams.engine.topic_admin import create_topics
 from streams.serve.server import serving
 from streams.settings import child_environment
@@ -116,6 +119,23 @@ async def test_a_broker_that_dies_and_comes_back_makes_the_figures_old_and_costs
             after = await until(ask, "overview", lambda each: each["all"]["fen"] == both)
             assert after["status"]["position"] > found["position"]
             await until(ask, "status", lambda each: each["broker_answers"] and each["as_of_ms"] > found["now_ms"])
+
+
+async def test_garbage_on_the_topics_is_left_out_with_one_line_that_says_where_it_lies(topics, served):
+    async with AIOKafkaProducer(**client_options(topics)) as producer:
+        for number in range(20):
+            await producer.send_and_wait(topics.topics.project_totals, b"x" * number, b"nonsense", partition=3)
+            await producer.send_and_wait(topics.topics.projects, None, b"P1|")
+    with capture_logs() as logs:
+        async with a_client(served) as ask:
+            found = await until(ask, "overview", lambda found: found["status"]["unreadable"] >= 20)
+    assert found["all"]["fen"] == 0
+    told = [line for line in logs if line["log_level"] == "warning"]
+    assert len(told) == 1
+    assert (told[0]["topic"], told[0]["partition"], told[0]["offset"]) in {
+        (topics.topics.project_totals, 3, 0),
+        (topics.topics.projects, 0, 19),
+    }
 
 
 def start_command(settings, *arguments):

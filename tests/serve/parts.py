@@ -47,7 +47,7 @@ def open_index(folder, settings=SETTINGS):
 
 def take(state, records, projects=()):
     """As the follower does it; the ids of the projects that something came for."""
-    named = {project.project_id: encode_project(project) for project in projects}
+    named = {project.project_id.encode(): encode_project(project) for project in projects}
     applied = state.index.apply(records, named)
     state.index.publish(applied)
     state.position += len(records) + len(named)

@@ -2,8 +2,10 @@ import random
 from itertools import chain
 
 import pytest
+from msgspec.structs import replace
 
-from schemas.limits import INT64_MAX
+from schemas.limits import EVENT_TIME_MAX_MS, INT64_MAX
+from schemas.project import encode_project
 from schemas.totals import ProjectTotal, WindowKind, encode_total, key_of
 from schemas.units import DAY_MS, HOUR_MS, MINUTE_MS
 from streams.domain.windows import ALL_TIME, Calendar
@@ -82,7 +84,7 @@ def test_a_search_wants_every_word_in_name_charity_or_id(tmp_path, text, found):
 
 def test_a_project_whose_reference_is_taken_away_goes_on_under_its_id(tmp_path):
     state = live_state(tmp_path, Log().commit(("P1", NOON_MS, 1)), [LUNCH])
-    state.index.publish(state.index.apply([], {"P1": None}))
+    state.index.publish(state.index.apply([], {b"P1": None}))
     assert state.index.project("P1") == (None, "", None, "")
     assert [each.name for each in state.index.search("p1", 5, 0)] == [None]
 
@@ -99,11 +101,79 @@ def test_totals_come_back_as_they_stood_on_the_topic(tmp_path):
     assert {key_of(total).encode(): encode_total(total) for total in found} == newest
 
 
-def test_what_is_no_total_is_counted_and_left_out(tmp_path):
-    state = live_state(tmp_path, [(b"x", b"y"), (b"x", None), (None, b"{}")])
-    state.index.publish(state.index.apply([], {"P1": b"{"}))
-    assert state.index.unreadable == 4
-    assert state.index.sums == {}
+def test_a_project_that_never_had_a_donation_goes_with_its_reference(tmp_path):
+    state = live_state(tmp_path, projects=[WATER])
+    state.index.publish(state.index.apply([], {b"P2": None}))
+    assert state.index.project("P2") is None
+
+
+def altered(**fields):
+    """A record of a good total with other fields, under the key that goes with them."""
+    total = ProjectTotal("P1", WindowKind.DAY, DAY.start_ms, DAY.end_ms, DAY.start, 5, 1, 0, 0, False, 1)
+    total = replace(total, **fields)
+    return key_of(total).encode(), encode_total(total)
+
+
+DAY = CALENDAR.window_at(WindowKind.DAY, NOON_MS)
+NONSENSE = [
+    (b"x", b"y"),
+    (None, b"{}"),
+    (None, altered()[1]),
+    (b"P2|day|%d" % DAY.start_ms, altered()[1]),
+    (altered()[0], altered()[1].replace(b'"fen":5', b'"fen":"5"')),
+    (altered()[0], altered()[1].replace(b'"fen":5', b'"fen":-5')),
+    altered(project_id="a|b"),
+    altered(project_id="a\nb"),
+    altered(window=WindowKind.MINUTE, start_ms=1),
+    altered(window=WindowKind.MINUTE, start_ms=60_000, end_ms=1),
+    altered(window=WindowKind.ALL, start_ms=5, end_ms=None, start=None),
+    altered(window=WindowKind.ALL, start_ms=0, start=None),
+    altered(start_ms=12_345),
+    altered(start_ms=12_345, start="1970-01-01T08:00:12.345+08:00"),
+    altered(start_ms=EVENT_TIME_MAX_MS + 1),
+    altered(start_ms=3_600_000, start="1970-01-01T09:00:00+08:00", end_ms=7_200_000),
+    (b"x", None),
+    (None, None),
+    (b"P1|minute|5", None),
+    (b"P1|hour|%d" % 10**30, None),
+    (altered()[0], None),  # days stay for ever
+]
+
+
+@pytest.mark.parametrize("record", NONSENSE, ids=str)
+def test_what_is_no_total_is_counted_and_left_out_and_its_neighbours_count(tmp_path, record):
+    state = live_state(tmp_path, [altered(), record, *Log().commit(("P2", NOON_MS, 7))])
+    assert state.index.unreadable == 1
+    assert sum_of(state, WindowKind.DAY) == (12, 2)
+    state.index.search("", 10, 0)
+    take(state, Log().commit(("P3", NOON_MS, 1), watermark_ms=NOON_MS + 30 * DAY_MS))
+    assert sum_of(state, WindowKind.DAY) == (13, 3)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        (b"P1", b"{"),
+        (b"P1", encode_project(WATER)),
+        (b"P1", b'{"project_id":"P1"}'),
+        (b"P1", b'{"project_id":"P1","name":"\\ud800"}'),
+        (None, encode_project(LUNCH)),
+        (None, None),
+        (b"", b"{}"),
+        (b"\xff", None),
+        (b"a|b", None),
+    ],
+)
+def test_what_is_no_project_is_counted_and_left_out(tmp_path, key, value):
+    state = live_state(tmp_path, projects=[LUNCH])
+    state.index.publish(state.index.apply([], {key: value}))
+    assert state.index.unreadable == 1
+    assert [each.name for each in state.index.search("", 5, 0)] == [LUNCH.name]
+
+
+def test_sums_of_numbers_of_donations_may_pass_64_bits_as_well(tmp_path):
+    records = [altered(project_id=f"P{number}", donations=INT64_MAX) for number in range(3)]
+    assert sum_of(live_state(tmp_path, records), WindowKind.DAY) == (15, 3 * INT64_MAX)
 
 
 def test_totals_of_another_zone_end_it_with_a_line_that_names_the_setting(tmp_path):
@@ -115,7 +185,7 @@ def test_totals_of_another_zone_end_it_with_a_line_that_names_the_setting(tmp_pa
 def test_a_batch_that_fails_changes_nothing(tmp_path):
     state = live_state(tmp_path, Log().commit(("P1", NOON_MS, 5)))
     with pytest.raises(TypeError):
-        state.index.apply(Log().commit(("P2", NOON_MS, 9)), {"P7": 5})
+        state.index.apply(Log().commit(("P2", NOON_MS, 9)), {b"P7": 5})
     take(state, Log().commit(("P2", NOON_MS, 2)))
     assert sum_of(state, WindowKind.DAY) == (7, 2)
 
