@@ -50,6 +50,7 @@ MAY_IMPORT = {
     ),
     # The public ledger: rules as pure as the domain's, and the files, keys and followers that live by them.
     "streams.ledger": ("schemas", "streams.ledger"),
+    "streams.verify_page": ("schemas", "streams.ledger", "streams.verify_page"),
     "streams.ledger_service": (
         *("schemas", "streams.domain", "streams.ledger", "streams.engine", "streams.ledger_service"),
         *(*FOUNDATION, *SUPERVISION),

@@ -12,6 +12,7 @@ import orjson
 import typer
 
 from streams.cli.ledger_fsck import fsck
+from streams.cli.ledger_page import verify_page
 from streams.cli.ledger_receipts import receipt, verify
 from streams.cli.ledger_seals import check_day, seal
 from streams.errors import UserError
@@ -132,5 +133,6 @@ def _tell_progress(partition: int, position: int, size: int) -> None:
 ledger.command()(fsck)
 ledger.command()(receipt)
 ledger.command()(verify)
+ledger.command(name="verify-page")(verify_page)
 ledger.command()(seal)
 ledger.command(name="check-day")(check_day)

@@ -24,7 +24,7 @@ class Leaf(Struct, frozen=True, forbid_unknown_fields=True):
 
     donated_at: int
     donation_id: str
-    donor: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+    donor: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
     """SHA-256(salt ‖ buyer_id), in hex; the salt is the donation's own, see `Salts`."""
     fen: int
     item_id: str

@@ -60,7 +60,7 @@ class ReceiptError(ValueError):
 
 class _Extra(Struct, frozen=True, forbid_unknown_fields=True):
     entry: str
-    salt: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+    salt: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 
 
 _encode_extra = msgspec.json.Encoder().encode

@@ -19,7 +19,7 @@ from streams.ledger.checkpoint import Checkpoint
 from streams.ledger.notes import encode_base64
 from streams.ledger.tree import leaf_hash
 
-Hex = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+Hex = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 
 
 class SealError(ValueError):

@@ -65,6 +65,7 @@ def test_no_entry_holds_the_buyer_and_one_buyers_donations_have_nothing_in_commo
         entries(0, 1)[0].replace(b"}", b',"x":1}'),
         entries(0, 1)[0].replace(b'"i1"', b'"\\u0069\\u0031"'),
         entries(0, 1)[0].replace(b'"fen":2,', b'"fen":1,"fen":2,'),
+        entries(0, 1)[0].replace(b'","fen"', b'\\n","fen"'),  # a new line behind the commitment
     ],
 )
 def test_what_is_not_in_its_one_right_form_is_no_leaf(entry):
