@@ -61,6 +61,14 @@ class Settings(BaseSettings):
     """Folder of the index from donations to leaves; it can be made again from the ledger."""
     ledger_interval_ms: Annotated[int, Field(ge=100, le=HOUR_MS)] = 1_000
     """How often a log that has grown publishes a checkpoint, ms."""
+    witness_dir: Annotated[str, Field(min_length=1)] = ".everycent/witness"
+    """Folder of a witness's secrets: its key, what it has cosigned last, and the evidence that it has found."""
+    witness_public: Annotated[str, Field(min_length=1)] = ".everycent/witness-public"
+    """Folder of a witness's cosignatures: all that is in it may be served to anybody."""
+    witness_interval_s: Annotated[int, Field(ge=1, le=86_400)] = 10
+    """How often a witness looks at each log, and `ledger collect --follow` at each witness, s."""
+    witness_stale_s: Annotated[int, Field(ge=0, le=86_400)] = 300
+    """A log may show a smaller tree than it has shown before for so long, as caches do; then it's an alarm, s."""
     metrics_port: Annotated[int, Field(ge=0, le=65_535)] = 9464
     """Port of the Prometheus metrics; 0: off."""
     serve_host: Annotated[str, Field(min_length=1)] = "127.0.0.1"

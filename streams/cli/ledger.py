@@ -15,6 +15,7 @@ from streams.cli.ledger_fsck import fsck
 from streams.cli.ledger_page import verify_page
 from streams.cli.ledger_receipts import receipt, verify
 from streams.cli.ledger_seals import check_day, seal
+from streams.cli.ledger_witness import evidence, witness, witness_keygen
 from streams.errors import UserError
 from streams.ledger_service.keys import log_origin, make_keys, seals_origin
 from streams.logs import configure_logs
@@ -136,3 +137,6 @@ ledger.command()(verify)
 ledger.command(name="verify-page")(verify_page)
 ledger.command()(seal)
 ledger.command(name="check-day")(check_day)
+ledger.command()(witness)
+ledger.command(name="witness-keygen")(witness_keygen)
+ledger.command()(evidence)

@@ -19,6 +19,7 @@ NOTE_MAX_BYTES = 1_048_576
 SIGNATURES_MAX = 100  # C2SP asks for 16 at least
 KEY_ID_BYTES = 4
 TIME_BYTES = 8
+TIME_MAX_S = (1 << 63) - 1
 ED25519_KEY_BYTES = 32
 ED25519_SIGNATURE_BYTES = 64
 _DASH = "— "
@@ -115,7 +116,10 @@ class VerifierKey:
         if self.kind is KeyType.COSIGNATURE:
             if len(data) != TIME_BYTES + ED25519_SIGNATURE_BYTES:
                 raise NoteError(f"the cosignature of {self.name!r} has the wrong length")
-            message, data = cosigned_message(text, cosigned_at_s(signature)), data[TIME_BYTES:]
+            at_s = cosigned_at_s(signature)
+            if at_s > TIME_MAX_S:
+                raise NoteError(f"the cosignature of {self.name!r} bears no time that there is")
+            message, data = cosigned_message(text, at_s), data[TIME_BYTES:]
         try:
             Ed25519PublicKey.from_public_bytes(self.public).verify(data, message)
         except (InvalidSignature, ValueError):

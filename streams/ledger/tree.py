@@ -125,6 +125,33 @@ def consistency_proof(read: ReadNode, old: int, new: int) -> list[bytes]:
     return [range_hash(read, start, end) for start, end in consistency_ranges(old, new)]
 
 
+def growth_ranges(old: int, new: int) -> list[Range]:
+    """As `consistency_ranges`, but the first is always the largest complete subtree that ends at `old` (0 < old < new).
+
+    A consistency proof leaves that one out where it is the old tree itself, whose root the verifier knows. With it the
+    hashes say by themselves which two roots belong together, also where the old root is in doubt.
+    """
+    if not 0 < old < new:
+        raise ProofError(f"there is no growth from a tree of {old} leaves to one of {new}")
+    return [*([(0, old)] if old & (old - 1) == 0 else []), *consistency_ranges(old, new)]
+
+
+def growth_proof(read: ReadNode, old: int, new: int) -> list[bytes]:
+    return [range_hash(read, start, end) for start, end in growth_ranges(old, new)]
+
+
+def roots_of_growth(old: int, new: int, proof: Sequence[bytes]) -> tuple[bytes, bytes]:
+    """The root of the tree of `old` leaves within the tree of `new` leaves, and that one's. Raises ProofError.
+
+    Whoever knows the greater root, and gets it here, knows what the tree was at the smaller size.
+    """
+    if not 0 < old < new:
+        raise ProofError(f"there is no growth from a tree of {old} leaves to one of {new}")
+    if not proof:
+        raise ProofError("the proof is empty")
+    return _roots_of_consistency(old, new, proof)
+
+
 def root_of_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes]) -> bytes:
     """The root that a tree of `size` has if `proof` is right (RFC 9162, 2.1.3.2). Raises ProofError by its length."""
     if not 0 <= index < size:

@@ -22,7 +22,7 @@ SIGNING_KEYS = "signing-keys"
 DONOR_SECRET = "donor-secret"  # noqa: S105 - a file's name
 LAST_SIGNED = "last-signed"
 SEED_BYTES = 32
-_ONLY_OURS = 0o600
+ONLY_OURS = 0o600
 
 
 def log_origin(name: str, partition: int) -> str:
@@ -81,7 +81,7 @@ def make_keys(folder: Path, origins: Sequence[str], *, rotate: bool = False, ret
     if signers != before:
         files.append((SIGNING_KEYS, "".join(f"{signer.secret_text()}\n" for signer in signers).encode()))
     if files:
-        write_durably(Disk(), folder, files, _ONLY_OURS)
+        write_durably(Disk(), folder, files, ONLY_OURS)
     return [signer.verifier for origin in origins for signer in signers if signer.verifier.name == origin]
 
 
@@ -93,24 +93,25 @@ def load_keys(folder: Path) -> KeyRing:
 def load_salts(folder: Path) -> Salts:
     path = folder / DONOR_SECRET
     try:
-        return Salts(bytes.fromhex(_read_secret(path).decode("ascii").strip()))
+        return Salts(bytes.fromhex(read_secret(path).decode("ascii").strip()))
     except ValueError:
         raise UserError(f"{path} doesn't hold {SECRET_BYTES} bytes in hex: restore it from a backup.") from None
 
 
 def _read_signers(path: Path) -> tuple[SignerKey, ...]:
     try:
-        return tuple(SignerKey.parse(line) for line in _read_secret(path).decode().splitlines() if line.strip())
+        return tuple(SignerKey.parse(line) for line in read_secret(path).decode().splitlines() if line.strip())
     except (NoteError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: {error}") from None
 
 
-def _read_secret(path: Path) -> bytes:
+def read_secret(path: Path, made_by: str = "everycent ledger keygen") -> bytes:
+    """A file that is for its owner's eyes only. Raises UserError."""
     try:
         mode = stat.S_IMODE(path.stat().st_mode)
         data = path.read_bytes()
     except FileNotFoundError:
-        raise UserError(f"there is no {path}. Make the keys with `everycent ledger keygen`.") from None
+        raise UserError(f"there is no {path}. Make the keys with `{made_by}`.") from None
     except PermissionError:
         raise UserError(f"{path} can't be read by this user (uid {os.getuid()}).") from None
     if mode & 0o077:
@@ -135,4 +136,4 @@ class LastSigned:
             raise UserError(f"{path} is damaged ({error}): without it nobody knows what was signed last.") from None
 
     def write(self, note: Note) -> None:
-        write_durably(self._disk, self._folder, [(CHECKPOINT, bytes(note))], _ONLY_OURS)
+        write_durably(self._disk, self._folder, [(CHECKPOINT, bytes(note))], ONLY_OURS)

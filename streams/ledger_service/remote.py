@@ -1,0 +1,122 @@
+"""Others' files, by web address or in a folder: logs as witnesses see them, witnesses as logs see them. Reads only.
+
+Whoever is asked is a stranger: answers have a limit of length and of time, and nothing of them is believed here.
+"""
+
+import asyncio
+import ssl
+from collections.abc import Iterable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from urllib.parse import unquote, urlsplit
+
+import aiohttp
+
+from streams import __version__
+from streams.errors import UserError
+from streams.ledger.published import MissingFileError
+from streams.ledger.tiles import TILE_BYTES, TILE_WIDTH, Tile, TileError, check_tile
+
+TIMEOUT_S = 30.0  # of one request: a proof waits for some tens of them
+REQUESTS_AT_ONCE = 8  # to one host; more is unkind
+REDIRECTS_MAX = 3
+CHECKPOINT_MAX_BYTES = 65_536  # with a hundred cosignatures it has 20,000
+_GONE = {404, 410}
+
+
+class RemoteError(Exception):
+    """The other side can't be reached, or answers with something else; says which."""
+
+
+def check_address(address: str, what: str) -> str:
+    """Without its last slash. Raises UserError unless it's http(s)://, file:// or a folder's path."""
+    parts = urlsplit(address)
+    if parts.scheme in {"http", "https"} and not parts.netloc:
+        raise UserError(f"{what}: {address!r} names no machine.")
+    if parts.scheme not in {"", "http", "https", "file"}:
+        raise UserError(f"{what}: {address!r} is none of https://, http://, file:// and a folder's path.")
+    if parts.query or parts.fragment:
+        raise UserError(f"{what}: {address!r} must end with its path.")
+    return address.rstrip("/")
+
+
+class Remote:
+    """Fetches files; to be used with `async with`."""
+
+    def __init__(self) -> None:
+        self._stack = AsyncExitStack()
+        self._session: aiohttp.ClientSession
+
+    async def __aenter__(self) -> Self:
+        self._session = await self._stack.enter_async_context(
+            aiohttp.ClientSession(
+                timeout=aiohttp.ClientTimeout(total=TIMEOUT_S),
+                connector=aiohttp.TCPConnector(limit_per_host=REQUESTS_AT_ONCE),
+                headers={"User-Agent": f"everycent/{__version__}"},
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
+            )
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
+
+    async def get(self, address: str, path: str, limit: int = CHECKPOINT_MAX_BYTES, *, fresh: bool = True) -> bytes:
+        """The file `path` below `address`. `fresh`: caches on the way are asked to ask again.
+
+        Raises MissingFileError if there is none, RemoteError for all else, also beyond `limit` bytes.
+        """
+        scheme = urlsplit(address).scheme
+        if scheme not in {"http", "https"}:
+            folder = Path(unquote(urlsplit(address).path) if scheme == "file" else address)
+            return await asyncio.to_thread(_read, folder / path, limit)
+        return await self._fetch(f"{address}/{path}", limit, fresh=fresh)
+
+    async def tiles(self, address: str, wanted: Iterable[Tile]) -> dict[Tile, bytes]:
+        """Those of the log at `address` that are there whole; a partial one may come from its full one."""
+        found = await asyncio.gather(*(self._tile(address, tile) for tile in wanted))
+        return {tile: data for tile, data in found if data is not None}
+
+    async def _tile(self, address: str, tile: Tile) -> tuple[Tile, bytes | None]:
+        for each in dict.fromkeys((tile, tile._replace(width=TILE_WIDTH))):
+            try:
+                return tile, check_tile(tile, await self.get(address, each.path, TILE_BYTES, fresh=False))
+            except (MissingFileError, TileError):
+                continue
+        return tile, None
+
+    async def _fetch(self, url: str, limit: int, *, fresh: bool) -> bytes:
+        headers = {"Cache-Control": "no-cache"} if fresh else {}
+        try:
+            async with self._session.get(url, headers=headers, max_redirects=REDIRECTS_MAX) as response:
+                if response.status in _GONE:
+                    raise MissingFileError(f"there is no {url}")
+                if response.status != 200:
+                    raise RemoteError(f"{url} answers {response.status} {response.reason}")
+                data = await response.content.read(limit + 1)
+                while len(data) <= limit and (more := await response.content.read(limit + 1 - len(data))):
+                    data += more
+        except (aiohttp.ClientError, ssl.SSLError, TimeoutError, OSError, ValueError) as error:
+            raise RemoteError(f"{url} can't be read: {error or type(error).__name__}") from error
+        return _within(data, limit, url)
+
+
+def _read(path: Path, limit: int) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return _within(file.read(limit + 1), limit, str(path))
+    except (FileNotFoundError, NotADirectoryError):
+        raise MissingFileError(f"there is no {path}") from None
+    except OSError as error:
+        raise RemoteError(f"{path} can't be read: {error.strerror}") from error
+
+
+def _within(data: bytes, limit: int, name: str) -> bytes:
+    if len(data) > limit:
+        raise RemoteError(f"{name} is longer than {limit} bytes")
+    return data

@@ -1,0 +1,293 @@
+"""A witness at work: looks at logs, cosigns what has only grown, and raises the alarm at anything else.
+
+What it believes of a log is what it has cosigned last (`streams.ledger_service.witness_store`), nothing else. The rules
+are `streams.ledger.witnessing`'s. A look at one log is independent of all others: one that can't be reached, or that
+has broken its promise, keeps no other from being cosigned.
+
+Which checkpoint: `witness/pending`, where a log has one, as all its witnesses are to cosign the same; the newest one
+where it has none. A smaller one than before may be a cache's doing, and so may tiles that don't fit yet. That is a
+*doubt*, and turns into an alarm after EVERYCENT_WITNESS_STALE_S; a contradiction is one at once.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import TypeAlias
+
+import structlog
+
+from streams.ledger.checkpoint import Checkpoint
+from streams.ledger.evidence import Charge, make_evidence
+from streams.ledger.notes import Note, NoteError, VerifierKey
+from streams.ledger.published import PENDING, MissingFileError, checkpoint_of
+from streams.ledger.tiles import CHECKPOINT, Tile
+from streams.ledger.witnessing import (
+    Comparison,
+    ForeignKeyError,
+    Verdict,
+    check_tiles,
+    compare,
+    open_checkpoint,
+    tiles_to_compare,
+)
+from streams.ledger_service.remote import Remote, RemoteError
+from streams.ledger_service.witness_store import WitnessStore, published_path
+
+logger = structlog.get_logger(__name__)
+
+LOGS_AT_ONCE = 8
+CONVICTED = "convicted"  # the charge of an alarm that was raised in an earlier look, or by an earlier process
+_NO = Verdict.UNPROVEN
+
+
+class Outcome(StrEnum):
+    """What a look at a log came to, from good to bad."""
+
+    COSIGNED = "cosigned"
+    UNCHANGED = "unchanged"
+    DOUBTFUL = "doubtful"  # not cosigned, and not yet an alarm
+    UNREACHABLE = "unreachable"
+    ALARM = "alarm"
+
+
+@dataclass(frozen=True, slots=True)
+class WatchedLog:
+    """A log, where its files are, and its keys."""
+
+    origin: str
+    address: str
+    keys: tuple[VerifierKey, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """What a witness looks at. `stale_s`: how long a doubt may last; `peers`: other witnesses' addresses."""
+
+    logs: Sequence[WatchedLog]
+    stale_s: int
+    peers: Sequence[str] = ()
+
+
+@dataclass(slots=True)
+class Standing:
+    """What is known of one log, for metrics and for whoever asks; but for the cosigned size, since the start."""
+
+    good_s: int  # when it was last seen to be as it must be
+    peers_good_s: dict[str, int]  # and not contradicted by what this peer was shown
+    outcome: Outcome | None = None
+    size: int = 0  # that is cosigned
+    cosigned_s: int = 0
+    raised: set[str] = field(default_factory=set)  # alarms of this look, by charge
+    told: dict[str, str] = field(default_factory=dict)  # alarms that were told, by charge
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """A checkpoint that somebody shows us as a log's."""
+
+    note: Note  # bears the signatures of known keys alone
+    checkpoint: Checkpoint
+    source: str
+
+
+_Pair: TypeAlias = tuple[_Shown | None, _Shown]
+
+
+class _ForeignError(Exception):
+    """A checkpoint that another key has signed."""
+
+    def __init__(self, shown: _Shown, why: str) -> None:
+        super().__init__(why)
+        self.shown = shown
+
+
+class Witness:
+    """One witness over several logs. `clock`: seconds since the epoch. The store is open, and its folder locked."""
+
+    def __init__(self, store: WitnessStore, watch: Watch, remote: Remote, clock: Callable[[], int]) -> None:
+        self._store = store
+        self._watch = watch
+        self._remote = remote
+        self._clock = clock
+        now_s = clock()
+        self.standings = {
+            log.origin: Standing(store.cosigned_at_s(log.origin) or now_s, dict.fromkeys(watch.peers, now_s))
+            for log in watch.logs
+        }
+        for log in watch.logs:
+            self._note_cosigned(log)
+
+    async def look(self) -> dict[str, Outcome]:
+        """Look once at every log, and at what other witnesses were shown. Raises ClockError, OSError."""
+        self._store.check_clock(self._clock())
+        for start in range(0, len(self._watch.logs), LOGS_AT_ONCE):
+            looks = [self._look_around(log) for log in self._watch.logs[start : start + LOGS_AT_ONCE]]
+            for result in await asyncio.gather(*looks, return_exceptions=True):
+                if isinstance(result, BaseException):
+                    raise result
+        return {origin: standing.outcome or Outcome.UNREACHABLE for origin, standing in self.standings.items()}
+
+    async def _look_around(self, log: WatchedLog) -> None:
+        standing = self.standings[log.origin]
+        standing.raised = set()
+        outcome = await self._look_at(log)
+        for peer in self._watch.peers:
+            if CONVICTED not in standing.raised and await self._compare_with_peer(log, peer):
+                outcome = Outcome.ALARM
+        standing.outcome = outcome
+        if outcome in {Outcome.COSIGNED, Outcome.UNCHANGED}:
+            for charge in set(standing.told) - standing.raised:
+                logger.info("the alarm is over", log=log.origin, charge=charge)
+                del standing.told[charge]
+
+    async def _look_at(self, log: WatchedLog) -> Outcome:
+        if (conviction := self._store.conviction(log.origin)) is not None:
+            self._tell(log, CONVICTED, "there is proof against it, so it is never cosigned again", conviction)
+            return Outcome.ALARM
+        mine = self._mine(log)
+        try:
+            shown = await self._shown(log, mine)
+            comparison = await self._compare(log, shown, mine)
+        except _ForeignError as error:
+            return self._alarm(log, Charge.FOREIGN_KEY, (mine, error.shown), Comparison(_NO, (), str(error)))
+        except (RemoteError, MissingFileError) as error:
+            logger.warning("the log can't be reached", log=log.origin, error=str(error))
+            return Outcome.UNREACHABLE
+        except NoteError as error:
+            logger.warning("the log shows no checkpoint", log=log.origin, error=str(error))
+            return Outcome.DOUBTFUL
+        if comparison.verdict is Verdict.CONTRADICTION:
+            charge = Charge.TWO_TREES if not comparison.proof else Charge.REWRITTEN
+            return self._alarm(log, charge, (mine, shown), comparison)
+        if comparison.verdict is Verdict.UNPROVEN:
+            is_behind = mine is not None and shown.checkpoint.size < mine.checkpoint.size
+            return self._doubt(log, Charge.ROLLED_BACK if is_behind else Charge.UNPROVEN, (mine, shown), comparison)
+        return self._consistent(log, mine, shown, comparison)
+
+    def _consistent(self, log: WatchedLog, mine: _Shown | None, shown: _Shown, comparison: Comparison) -> Outcome:
+        if mine is not None and shown.checkpoint.size < mine.checkpoint.size:
+            why = f"it shows {shown.checkpoint.size} leaves, and has signed {mine.checkpoint.size} before"
+            return self._doubt(log, Charge.ROLLED_BACK, (mine, shown), Comparison(_NO, comparison.proof, why))
+        now_s = self._clock()
+        if mine is None or shown.checkpoint.size > mine.checkpoint.size:
+            self._store.cosign(shown.note, now_s)
+            self._note_cosigned(log)
+            logger.info("cosigned", log=log.origin, size=shown.checkpoint.size)
+        self.standings[log.origin].good_s = now_s
+        return Outcome.COSIGNED if mine is None or shown.checkpoint.size > mine.checkpoint.size else Outcome.UNCHANGED
+
+    async def _shown(self, log: WatchedLog, mine: _Shown | None) -> _Shown:
+        """The checkpoint to be cosigned; where that one is behind what was cosigned already, the newest one."""
+        try:
+            pending = self._opened(log, await self._remote.get(log.address, PENDING), f"{log.address}/{PENDING}")
+            if mine is None or pending.checkpoint.size >= mine.checkpoint.size:
+                return pending
+        except MissingFileError:
+            pending = None
+        newest = self._opened(log, await self._remote.get(log.address, CHECKPOINT), f"{log.address}/{CHECKPOINT}")
+        if pending is None or mine is None or newest.checkpoint.size <= mine.checkpoint.size:
+            return newest
+        # The log is about to ask for another one; to run ahead of it would leave us without anything in common.
+        is_grown = (await self._compare(log, newest, mine)).verdict is Verdict.CONSISTENT
+        return mine if is_grown else newest
+
+    def _opened(self, log: WatchedLog, data: bytes, source: str) -> _Shown:
+        """Raises _ForeignError, or NoteError where it's no checkpoint of this log at all."""
+        note = Note.parse(data)
+        try:
+            checkpoint = open_checkpoint(note, log.keys)
+        except ForeignKeyError as error:
+            raise _ForeignError(_Shown(note, checkpoint_of(note), source), str(error)) from None
+        if checkpoint.origin != log.origin:
+            raise NoteError(f"{source} is of the log {checkpoint.origin!r}, not of {log.origin!r}")
+        ours = tuple(signature for _, signature in note.signed_by(log.keys))
+        return _Shown(Note(note.text, ours), checkpoint, source)
+
+    def _mine(self, log: WatchedLog) -> _Shown | None:
+        note = self._store.cosigned(log.origin)
+        return None if note is None else _Shown(note, checkpoint_of(note), "cosigned by this witness")
+
+    async def _compare(self, log: WatchedLog, shown: _Shown, mine: _Shown | None) -> Comparison:
+        """By the tiles that the log shows. Raises RemoteError."""
+        known = Checkpoint(log.origin, 0, bytes(32)) if mine is None else mine.checkpoint
+        tiles = await self._remote.tiles(log.address, tiles_to_compare(known.size, shown.checkpoint.size))
+
+        def read(tile: Tile) -> bytes:
+            if tile not in tiles:
+                raise MissingFileError(f"{log.address} shows no whole {tile.path}")
+            return tiles[tile]
+
+        return check_tiles(shown.checkpoint, read) if mine is None else compare(known, shown.checkpoint, read)
+
+    async def _compare_with_peer(self, log: WatchedLog, peer: str) -> bool:
+        """Whether another witness was shown another log than we: True is an alarm."""
+        mine = self._mine(log)
+        if mine is None:
+            return False
+        source = f"{peer}/{published_path(log.origin)}"
+        standing = self.standings[log.origin]
+        try:
+            theirs = self._opened(log, await self._remote.get(peer, published_path(log.origin)), source)
+            comparison = await self._compare(log, theirs, mine)
+        except MissingFileError:
+            return False  # it doesn't watch this log, or not yet
+        except (RemoteError, NoteError, _ForeignError) as error:
+            logger.warning("another witness can't be asked", log=log.origin, peer=peer, error=str(error))
+            return False
+        if comparison.verdict is Verdict.CONTRADICTION:
+            charge = Charge.TWO_TREES if not comparison.proof else Charge.REWRITTEN
+            return self._alarm(log, charge, (theirs, mine), comparison) is Outcome.ALARM
+        if comparison.verdict is Verdict.CONSISTENT:
+            standing.peers_good_s[peer] = self._clock()
+            return False
+        if self._clock() - standing.peers_good_s[peer] <= self._watch.stale_s:
+            return False
+        why = f"{source} shows a checkpoint that the log doesn't bear out: {comparison.why}"
+        return self._alarm(log, Charge.WITHHELD, (mine, theirs), Comparison(_NO, (), why)) is Outcome.ALARM
+
+    def _doubt(self, log: WatchedLog, charge: Charge, pair: _Pair, comparison: Comparison) -> Outcome:
+        since_s = self._clock() - self.standings[log.origin].good_s
+        if since_s > self._watch.stale_s:
+            return self._alarm(log, charge, pair, comparison)
+        logger.warning("not cosigned", log=log.origin, why=comparison.why, for_s=since_s)
+        return Outcome.DOUBTFUL
+
+    def _alarm(self, log: WatchedLog, charge: Charge, pair: _Pair, comparison: Comparison) -> Outcome:
+        """Keep the evidence, and tell. `pair`: what was known, or None, and what speaks against it."""
+        known, shown = pair
+        path = None
+        if known is not None:
+            notes = [(known.note, known.source), (shown.note, shown.source)]
+            if charge is not Charge.FOREIGN_KEY and known.checkpoint.size > shown.checkpoint.size:
+                notes.reverse()
+            by = (str(self._store.key), self._clock())
+            path = self._store.convict(log.origin, make_evidence(charge, notes[0], notes[1], comparison.proof, by))
+        self._tell(log, charge, comparison.why, path)
+        return Outcome.ALARM
+
+    def _tell(self, log: WatchedLog, charge: str, why: str, evidence: Path | None) -> None:
+        """One line for an alarm, once for as long as it stays the same."""
+        standing = self.standings[log.origin]
+        standing.raised.add(charge)
+        told = f"{why} {evidence}"
+        if standing.told.get(charge) != told:
+            kept = str(evidence) if evidence else "none"
+            logger.error("ALARM: the log can't be trusted", log=log.origin, charge=charge, why=why, evidence=kept)
+        standing.told[charge] = told
+
+    def _note_cosigned(self, log: WatchedLog) -> None:
+        if (mine := self._mine(log)) is not None:
+            standing = self.standings[log.origin]
+            standing.size, standing.cosigned_s = mine.checkpoint.size, self._store.cosigned_at_s(log.origin)
+
+
+async def follow(witness: Witness, stop: asyncio.Event, interval_s: float) -> None:
+    """Look again and again until `stop`. Raises ClockError, OSError."""
+    while not stop.is_set():
+        await witness.look()
+        try:
+            await asyncio.wait_for(stop.wait(), interval_s)
+        except TimeoutError:
+            continue

@@ -1,0 +1,175 @@
+"""`everycent ledger witness`, put together: folders, addresses, metrics and the port of its own, until a signal."""
+
+import asyncio
+import re
+import time
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import structlog
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+
+from streams.errors import ExitStatus, UserError
+from streams.ledger.notes import KeyType, VerifierKey
+from streams.ledger.policy import Policy
+from streams.ledger_service.files import Disk, locked
+from streams.ledger_service.remote import Remote, check_address
+from streams.ledger_service.witness import Outcome, Watch, WatchedLog, Witness, follow
+from streams.ledger_service.witness_metrics import WitnessCollector
+from streams.ledger_service.witness_store import WitnessStore, load_witness_key
+from streams.metrics import register
+from streams.metrics_server import Probes, serving
+from streams.settings import Settings
+
+logger = structlog.get_logger(__name__)
+
+_LOG_OF_LEDGER = re.compile(r".+/(donations/[0-9]+|seals)")
+_PUBLIC = re.compile(
+    r"witness\.txt|logs\.txt|logs/[0-9a-f]{64}/checkpoint|evidence/[0-9a-f]{16}-[a-z-]+-[0-9a-f]{16}\.json"
+)
+_HEADERS = {
+    "Cache-Control": "public, max-age=1",
+    "X-Content-Type-Options": "nosniff",
+    "Access-Control-Allow-Origin": "*",  # it is for everybody
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """Where a witness serves its public folder itself; port 0: nowhere."""
+
+    host: str
+    port: int
+
+
+def watched_logs(addresses: Sequence[str], keys: Collection[VerifierKey]) -> list[WatchedLog]:
+    """The logs at these addresses, by their keys. Raises UserError where it isn't clear which log is where.
+
+    An address is that of one log, or of a whole ledger: then a key whose name ends in `/donations/3` or `/seals` is of
+    the log that lies there below it.
+    """
+    by_origin: dict[str, list[VerifierKey]] = {}
+    for key in keys:
+        if key.kind is not KeyType.ED25519:
+            raise UserError(f"--key: the key of {key.name!r} is a witness's, not a log's.")
+        by_origin.setdefault(key.name, []).append(key)
+    found: dict[str, WatchedLog] = {}
+    for given in addresses:
+        address = check_address(given, "--log")
+        ending = _ending(address)
+        fitting = (
+            [origin for origin in by_origin if origin not in found and _ending(origin) == ending] if ending else []
+        )
+        if not ending:
+            fitting = [origin for origin in by_origin if origin not in found]
+        for origin in fitting:
+            below = "" if ending else _ending(origin)
+            if not below and len(fitting) > 1:
+                raise UserError(f"--log: {given} may be of {' or '.join(fitting)}: give the address and key of each.")
+            place = f"{address}/{below}" if below else address
+            found[origin] = WatchedLog(origin, place, tuple(by_origin[origin]))
+        if not fitting:
+            raise UserError(f"--log: none of the keys is of a log at {given}.")
+    if unplaced := sorted(by_origin.keys() - found.keys()):
+        raise UserError(f"--key: nobody says where the log {unplaced[0]!r} is. Give its address with --log.")
+    return list(found.values())
+
+
+def logs_of_policy(policy: Policy) -> list[WatchedLog]:
+    """The logs that a policy names, at its addresses. Raises UserError where one has none, or two."""
+    found: dict[str, WatchedLog] = {}
+    for log in policy.logs:
+        if not log.url:
+            raise UserError(f"--policy: the log {log.key.name!r} has no address.")
+        address = check_address(log.url, "--policy")
+        known = found.setdefault(log.key.name, WatchedLog(log.key.name, address, ()))
+        if known.address != address:
+            raise UserError(f"--policy: the log {log.key.name!r} has two addresses.")
+        found[log.key.name] = replace(known, keys=(*known.keys, log.key))
+    return list(found.values())
+
+
+def _ending(name: str) -> str:
+    found = _LOG_OF_LEDGER.fullmatch(name)
+    return found[1] if found else ""
+
+
+def wall_clock_s() -> int:
+    return time.time_ns() // 1_000_000_000
+
+
+async def run_witness(
+    settings: Settings,
+    watch: Watch,
+    port: Port,
+    stop: asyncio.Event,
+    *,
+    once: bool = False,
+) -> ExitStatus:
+    """Watch until `stop`, or look once; what it came to.
+
+    Raises UserError for what a person must mend, a wrong clock among it.
+    """
+    folder = Path(settings.witness_dir)
+    signer = load_witness_key(folder)
+    with locked(folder, "being this witness"):
+        store = WitnessStore(folder, Path(settings.witness_public), signer, Disk())
+        try:
+            store.open()
+            async with AsyncExitStack() as stack:
+                remote = await stack.enter_async_context(Remote())
+                witness = Witness(store, watch, remote, wall_clock_s)
+                await _serve(stack, settings, witness, port, once=once)
+                logger.info("witness starts", key=str(store.key), logs=len(watch.logs), peers=len(watch.peers))
+                await (witness.look() if once else follow(witness, stop, settings.witness_interval_s))
+        except OSError as error:
+            raise UserError(
+                f"{folder} can't be written: {error}. Nothing more is cosigned.", ExitStatus.FAILED
+            ) from error
+    return _status([standing.outcome for standing in witness.standings.values()], once=once)
+
+
+def _status(outcomes: Sequence[Outcome | None], *, once: bool) -> ExitStatus:
+    if Outcome.ALARM in outcomes:
+        return ExitStatus.NOT_CONSERVED
+    if once and {Outcome.DOUBTFUL, Outcome.UNREACHABLE} & set(outcomes):
+        return ExitStatus.FAILED
+    return ExitStatus.OK
+
+
+async def _serve(stack: AsyncExitStack, settings: Settings, witness: Witness, port: Port, *, once: bool) -> None:
+    if once:
+        return
+    registry = register(CollectorRegistry(), WitnessCollector(lambda: witness.standings))
+    stack.enter_context(serving(settings.metrics_port, registry, Probes(health=list, readiness=list)))
+    if port.port:
+        address = await stack.enter_async_context(serving_public(Path(settings.witness_public), port))
+        logger.info("cosignatures are served", address=address)
+
+
+@asynccontextmanager
+async def serving_public(folder: Path, port: Port) -> AsyncIterator[str]:
+    """The public folder over HTTP for as long as the block lasts; its address. Raises UserError."""
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        path = request.match_info["path"]
+        if not _PUBLIC.fullmatch(path) or not await asyncio.to_thread((folder / path).is_file):
+            raise web.HTTPNotFound
+        kind = "application/json" if path.endswith(".json") else "text/plain; charset=utf-8"
+        return web.FileResponse(folder / path, headers={**_HEADERS, "Content-Type": kind})
+
+    app = web.Application(client_max_size=1_024)
+    app.router.add_get("/{path:.+}", handle)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    try:
+        try:
+            await web.TCPSite(runner, port.host, port.port).start()
+        except OSError as error:
+            raise UserError(f"can't listen on {port.host}:{port.port} ({error.strerror or error}): --port.") from error
+        yield f"http://{port.host}:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
