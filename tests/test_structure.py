@@ -52,7 +52,7 @@ MAY_IMPORT = {
     "streams.ledger": ("schemas", "streams.ledger"),
     "streams.verify_page": ("schemas", "streams.ledger", "streams.verify_page"),
     "streams.ledger_service": (
-        *("schemas", "streams.domain", "streams.ledger", "streams.engine", "streams.ledger_service"),
+        *("schemas", "streams.domain", "streams.ledger", "streams.engine", "streams.ledger_service", "streams.native"),
         *(*FOUNDATION, *SUPERVISION),
     ),
     "streams.cli": ("schemas", "streams"),

@@ -54,7 +54,7 @@ def fsck(
 
     async def check_all() -> "list[LogReport]":
         topic, signed = (None, []) if files_only else await remembered(settings)
-        sources = Sources(folder, keys, topic, signed, state)
+        sources = Sources(folder, keys, topic, signed, state, settings.native)
         found: list[LogReport] = []
         for partition in partitions:
             found.append(await check_log(sources, partition, partial(_tell, partition)))

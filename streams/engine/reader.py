@@ -14,7 +14,7 @@ from aiokafka.consumer.fetcher import FetchResult
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from streams.engine.connection import open_consumer
-from streams.engine.packed import keep_fetched_bytes, take_packed
+from streams.engine.packed import PackedRecords, keep_fetched_bytes, take_packed
 from streams.engine.refusals import refuse_hidden
 from streams.errors import BrokerUnavailableError, UserError
 from streams.settings import Settings
@@ -40,6 +40,10 @@ class LogReader:
     def __init__(self, consumer: AIOKafkaConsumer, *, packed: bool = False) -> None:
         self._consumer = consumer
         self._packed = packed
+
+    def unpacked(self) -> "LogReader":
+        """The same, yielding single records: for a few of them here and there."""
+        return LogReader(self._consumer)
 
     async def partitions(self, topic: str) -> list[int]:
         """The partition numbers of `topic`, ascending. Raises UserError: no such topic, KafkaError: it's denied."""
@@ -136,6 +140,29 @@ class LogReader:
                 return last
             limit, step = position, step * 8
         return None
+
+
+async def fetch_packed(consumer: AIOKafkaConsumer, timeout_s: float) -> dict[TopicPartition, PackedRecords]:
+    """What has been fetched of any assigned partitions, each packed; empty after `timeout_s` without any.
+
+    `keep_fetched_bytes` must have been called before. Raises KafkaError as `getmany` does.
+    """
+    fetcher = consumer._fetcher  # noqa: SLF001 - the seam that streams.engine.packed is about
+    if not fetcher._records:  # noqa: SLF001
+        waiter = fetcher._create_fetch_waiter()  # noqa: SLF001
+        await asyncio.wait([waiter], timeout=timeout_s)
+        waiter.cancel()
+    found: dict[TopicPartition, PackedRecords] = {}
+    for tp, fetched in list(fetcher._records.items()):  # noqa: SLF001
+        if type(fetched) is not FetchResult and found:
+            break  # hand over what there is; the error is raised at the next call
+        del fetcher._records[tp]  # noqa: SLF001
+        fetcher._notify(fetcher._wait_consume_future)  # noqa: SLF001 - ask for more
+        if type(fetched) is not FetchResult:
+            fetched.check_raise()
+        elif records := take_packed(tp, fetched):
+            found[tp] = records
+    return found
 
 
 async def _all_metadata(client: AIOKafkaClient) -> Any:

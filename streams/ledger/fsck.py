@@ -5,15 +5,19 @@ and the tree over them must be the one that was signed. How far a check has come
 on later; a crash costs what came after the last one that was kept.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from streams.ledger.checkpoint import Checkpoint
 from streams.ledger.leaf import LeafError, decode_leaf
 from streams.ledger.notes import encode_base64
 from streams.ledger.published import MissingFileError, PublishedLog
-from streams.ledger.tiles import TILE_WIDTH, Bundle, Tile, TileError, TileTree
-from streams.ledger.tree import EMPTY_ROOT, HASH_BYTES, leaf_hash
+from streams.ledger.tiles import TILE_WIDTH, Bundle, Leaves, RootOf, Tile, TileError, TileTree, unpack_entries
+from streams.ledger.tree import EMPTY_ROOT, HASH_BYTES, complete_root, leaf_hash
+
+CheckBundle: TypeAlias = Callable[[bytes, int, int], bytes | None]
+"""(bundle, width, number of its first leaf) to its leaves' hashes; None: it must be looked at leaf by leaf."""
 
 
 class DifferenceError(ValueError):
@@ -28,36 +32,62 @@ class Standing:
     edge: tuple[tuple[int, bytes], ...] = ()  # level of tiles, hashes
     root: bytes = EMPTY_ROOT
 
-    def tree(self) -> TileTree:
+    def tree(self, root_of: RootOf = complete_root) -> TileTree:
         """Raises ValueError where the standing was damaged."""
         known = dict(self.edge)
-        tree = TileTree.restore(self.size, lambda tile: known.get(tile.level, b""))
+        tree = TileTree.restore(self.size, lambda tile: known.get(tile.level, b""), root_of)
         if self.size % TILE_WIDTH or tree.root() != self.root:
             raise ValueError("the check's own standing is damaged")
         return tree
 
 
-class LogCheck:
-    """One check of one log: takes its bundles in their order, then finishes."""
+def check_bundle(_data: bytes, _width: int, _first: int) -> bytes | None:
+    """A `CheckBundle` that leaves it all to be looked at leaf by leaf."""
+    return None
 
-    def __init__(self, log: PublishedLog, checkpoint: Checkpoint, standing: Standing | None = None) -> None:
+
+class LogCheck:
+    """One check of one log: takes its bundles in their order, then finishes.
+
+    `check`, `root_of`: for whoever has a faster way to the same.
+    """
+
+    def __init__(
+        self,
+        log: PublishedLog,
+        checkpoint: Checkpoint,
+        standing: Standing | None = None,
+        *,
+        check: CheckBundle = check_bundle,
+        root_of: RootOf = complete_root,
+    ) -> None:
         self._log = log
         self._checkpoint = checkpoint
-        self._tree = (standing or Standing()).tree()
+        self._check = check
+        self._tree = (standing or Standing()).tree(root_of)
         self.size = self._tree.size  # leaves that are checked
 
     def standing(self) -> Standing:
         """Only between whole bundles."""
         return Standing(self.size, tuple((tile.level, data) for tile, data in self._tree.edge()), self._tree.root())
 
-    def take(self, bundle: Bundle, entries: Sequence[bytes], expected: Sequence[bytes] | None = None) -> None:
-        """The next bundle. `expected`: what the donations give; then it must be that. Raises DifferenceError."""
+    def take(self, bundle: Bundle, data: bytes, expected: Leaves | None = None) -> None:
+        """The next bundle. `expected`: what its donations give; then it must be that.
+
+        Raises DifferenceError, and TileError where the bundle is cut short.
+        Of a bundle that is longer than its width only the beginning counts.
+        """
         if expected is None:
-            self._check_form(entries)
-        elif list(entries) != list(expected):
-            self._tell_entry(bundle, entries, expected)
-        for tile, data in self._tree.append(b"".join([leaf_hash(entry) for entry in entries])):
-            self._compare(tile, data)
+            hashes = self._check(data, bundle.width, self.size)
+            if hashes is None:
+                hashes = self._look_through(unpack_entries(bundle, data))
+        else:
+            packed = b"".join(expected.packed)
+            if expected.count != bundle.width or not data.startswith(packed):
+                self._tell_entry(bundle, data, expected.count, packed)
+            hashes = expected.hashes
+        for tile, found in self._tree.append(hashes):
+            self._compare(tile, found)
         self.size = self._tree.size
 
     def finish(self) -> None:
@@ -74,7 +104,8 @@ class LogCheck:
                 f"give {self.size} with the root {encode_base64(self._tree.root())}"
             )
 
-    def _check_form(self, entries: Sequence[bytes]) -> None:
+    def _look_through(self, entries: list[bytes]) -> bytes:
+        """Each entry must be a leaf with its own number; their hashes."""
         for number, entry in enumerate(entries, self.size):
             try:
                 leaf = decode_leaf(entry)
@@ -82,8 +113,10 @@ class LogCheck:
                 raise DifferenceError(f"leaf {number}: {error}") from None
             if leaf.seq != number:
                 raise DifferenceError(f"leaf {number} says of itself that it is number {leaf.seq}")
+        return b"".join([leaf_hash(entry) for entry in entries])
 
-    def _tell_entry(self, bundle: Bundle, entries: Sequence[bytes], expected: Sequence[bytes]) -> None:
+    def _tell_entry(self, bundle: Bundle, data: bytes, count: int, packed: bytes) -> None:
+        entries, expected = unpack_entries(bundle, data), unpack_entries(bundle._replace(width=count), packed)
         for number, (entry, other) in enumerate(zip(entries, expected, strict=False), self.size):
             if entry != other:
                 raise DifferenceError(

@@ -1,6 +1,7 @@
 """A log as anybody reads it: its checkpoint, tiles and entries, from wherever `fetch` gets its files. Reads only."""
 
 from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import TypeAlias
 
 from streams.ledger.checkpoint import Checkpoint
@@ -48,14 +49,17 @@ class PublishedLog:
             return check_tile(tile, self._fetch(tile._replace(width=TILE_WIDTH).path))
 
     def bundle(self, bundle: Bundle) -> list[bytes]:
-        """The entries of a bundle; as with tiles the full one stands in for a partial one."""
+        """The entries of a bundle."""
+        return unpack_entries(bundle, self.packed_bundle(bundle))
+
+    def packed_bundle(self, bundle: Bundle) -> bytes:
+        """A bundle's bytes, or more: as with tiles the full one stands in for a partial one."""
         try:
-            data = self._fetch(bundle.path)
+            return self._fetch(bundle.path)
         except MissingFileError:
             if bundle.width == TILE_WIDTH:
                 raise
-            data = self._fetch(bundle._replace(width=TILE_WIDTH).path)
-        return unpack_entries(bundle, data)
+            return self._fetch(bundle._replace(width=TILE_WIDTH).path)
 
     def nodes(self, size: int) -> TiledNodes:
         """The nodes of the tree at `size`, for proofs."""
@@ -68,11 +72,14 @@ class PublishedLog:
 
     def bundles(self, start: int, size: int) -> Iterator[tuple[Bundle, list[bytes]]]:
         """The bundles of the tree at `size`, from number `start` on."""
+        for bundle, data in self.packed_bundles(start, size):
+            yield bundle, unpack_entries(bundle, data)
+
+    def packed_bundles(self, start: int, size: int) -> Iterator[tuple[Bundle, bytes]]:
+        """The same as bytes: each is its bundle's or begins with it."""
         full, partial = tiles_at(0, size)
-        for number in range(start, full):
-            yield Bundle(number), self.bundle(Bundle(number))
-        if partial:
-            yield Bundle(full, partial), self.bundle(Bundle(full, partial))
+        for bundle in chain(map(Bundle, range(start, full)), [Bundle(full, partial)] if partial else []):
+            yield bundle, self.packed_bundle(bundle)
 
 
 def checkpoint_of(note: Note) -> Checkpoint:

@@ -4,9 +4,11 @@ Pure: names and bytes, no files. A crash loses nothing here; `TileTree.restore` 
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple, TypeAlias
 
-from streams.ledger.tree import HASH_BYTES, complete_root, fold_right, nodes_of
+from streams.ledger.tree import HASH_BYTES, complete_root, fold_right, leaf_hash, nodes_of
 
 TILE_HEIGHT = 8
 TILE_WIDTH = 256
@@ -14,6 +16,8 @@ TILE_BYTES = TILE_WIDTH * HASH_BYTES
 LEVELS_MAX = 8  # of tiles: 8 * 8 levels are 2^64 leaves
 ENTRY_MAX_BYTES = 65_535  # the length before an entry has 16 bits
 CHECKPOINT = "checkpoint"
+RootOf: TypeAlias = Callable[[bytes], bytes]
+"""The root over 2^n hashes, one after another."""
 
 
 class TileError(ValueError):
@@ -105,9 +109,33 @@ def check_tile(tile: Tile, data: bytes) -> bytes:
     return data[:length]
 
 
+@dataclass(frozen=True, slots=True)
+class Leaves:
+    """Consecutive leaves as a log takes them in."""
+
+    hashes: bytes
+    """Of the leaves, one after another."""
+    packed: Sequence[bytes]
+    """Their entries, packed, cut wherever a bundle of the log ends: so each piece but the last one ends a bundle."""
+
+    @property
+    def count(self) -> int:
+        return len(self.hashes) // HASH_BYTES
+
+
+def leaves_of(entries: Sequence[bytes], first: int) -> Leaves:
+    """The leaves with these entries, from number `first` on. Raises TileError where an entry is too long."""
+    cuts = [0, *range(-first % TILE_WIDTH or TILE_WIDTH, len(entries), TILE_WIDTH), len(entries)]
+    packed = [pack_entries(entries[start:end]) for start, end in pairwise(cuts) if start < end]
+    return Leaves(b"".join([leaf_hash(entry) for entry in entries]), packed)
+
+
 def pack_entries(entries: Sequence[bytes]) -> bytes:
-    """Entries one after another, each behind its length in 16 bits."""
-    return b"".join([len(entry).to_bytes(2, "big") + entry for entry in entries])
+    """Entries one after another, each behind its length in 16 bits. Raises TileError where that is too little."""
+    try:
+        return b"".join([len(entry).to_bytes(2, "big") + entry for entry in entries])
+    except OverflowError:
+        raise TileError(f"an entry is longer than {ENTRY_MAX_BYTES} bytes, which the format can't hold") from None
 
 
 def unpack_entries(bundle: Bundle, data: bytes) -> list[bytes]:
@@ -124,16 +152,20 @@ def unpack_entries(bundle: Bundle, data: bytes) -> list[bytes]:
 
 
 class TileTree:
-    """A tree that grows: keeps the hashes of its partial tiles, and hands out the tiles that became full."""
+    """A tree that grows: keeps the hashes of its partial tiles, and hands out the tiles that became full.
 
-    def __init__(self) -> None:
+    `root_of`: the root over a full tile's hashes, for whoever has a faster way to the same.
+    """
+
+    def __init__(self, root_of: RootOf = complete_root) -> None:
         self.size = 0
+        self._root_of = root_of
         self._edge: list[bytearray] = []  # of each level of tiles, the hashes that fill no tile yet
 
     @classmethod
-    def restore(cls, size: int, read_tile: Callable[[Tile], bytes]) -> "TileTree":
+    def restore(cls, size: int, read_tile: Callable[[Tile], bytes], root_of: RootOf = complete_root) -> "TileTree":
         """The tree of `size` from its partial tiles."""
-        tree = cls()
+        tree = cls(root_of)
         tree.size = size
         tree._edge = [bytearray() for _ in range((size.bit_length() + TILE_HEIGHT - 1) // TILE_HEIGHT)]
         for tile in edge_tiles(size):
@@ -159,7 +191,7 @@ class TileTree:
         if not full:
             return full
         del edge[: len(full) * TILE_BYTES]
-        roots = b"".join([complete_root(data) for _, data in full])
+        roots = b"".join([self._root_of(data) for _, data in full])
         return full + self._append(level + 1, number, roots)
 
     def edge(self) -> list[tuple[Tile, bytes]]:

@@ -24,6 +24,7 @@ from streams.ledger.tree import tree_root
 from streams.ledger_service.donations import Donations, open_donations
 from streams.ledger_service.files import Disk, folder_fetch, write_durably
 from streams.ledger_service.keys import LAST_SIGNED, load_salts
+from streams.ledger_service.leaves import hashing
 from streams.settings import Settings
 
 REMEMBER_LEAVES = 1_048_576
@@ -52,6 +53,7 @@ class Sources:
     topic: tuple[Settings, Salts] | None = None  # where the donations are; None: the files alone are checked
     signed: Collection[Note] = ()  # checkpoints that the logs have signed, from wherever they are remembered
     state: Path | None = None  # the file that remembers how far it has come
+    native: bool = True  # by the Rust extension, if it's there
 
 
 async def check_log(
@@ -64,7 +66,8 @@ async def check_log(
     try:
         checkpoint = _signed_checkpoint(log.note(), sources.keys)
         standing = _recall(sources.state, checkpoint)
-        check = LogCheck(log, checkpoint, standing)
+        how = hashing(sources.native)
+        check = LogCheck(log, checkpoint, standing, check=how.check_bundle, root_of=how.root_of)
         resumed_at = check.size
         try:
             waiting = await _check_entries(sources, partition, log, check, checkpoint, on_progress)
@@ -89,13 +92,13 @@ async def _check_entries(  # noqa: PLR0913, PLR0917 - one log, and how to tell
     """All bundles, each against its donations if there is a topic; how many donations have no leaf yet."""
     remembered = check.size
     async with _open_donations(sources, partition, check.size) as donations:
-        for bundle, entries in log.bundles(check.size // TILE_WIDTH, checkpoint.size):
+        for bundle, data in log.packed_bundles(check.size // TILE_WIDTH, checkpoint.size):
             if check.size - remembered >= REMEMBER_LEAVES or (bundle.width < TILE_WIDTH and check.size > remembered):
                 _remember(sources.state, checkpoint.origin, check.standing())
                 remembered = check.size
             if check.size % PROGRESS_LEAVES == 0:
                 on_progress(check.size, checkpoint.size)
-            check.take(bundle, entries, None if donations is None else await donations.take(len(entries)))
+            check.take(bundle, data, None if donations is None else await donations.take(bundle))
         return None if donations is None else await donations.left()
 
 

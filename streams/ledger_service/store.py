@@ -11,7 +11,6 @@ No checkpoint is ever signed that isn't consistent with what was signed before: 
 log has signed, as the keys' folder, the topic or the log itself remembers it; the tree must have its root at its size.
 """
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,16 +21,18 @@ from streams.ledger.notes import Note, NoteError, SignerKey, encode_base64, sign
 from streams.ledger.published import MissingFileError, PublishedLog, checkpoint_of
 from streams.ledger.tiles import (
     CHECKPOINT,
-    ENTRY_MAX_BYTES,
     TILE_WIDTH,
     Bundle,
+    Leaves,
+    RootOf,
     Tile,
     TileError,
     TileTree,
+    leaves_of,
     pack_entries,
     tiles_at,
 )
-from streams.ledger.tree import LEAF_PREFIX, tree_root
+from streams.ledger.tree import HASH_BYTES, complete_root, leaf_hash, tree_root
 from streams.ledger_service.files import ASIDE, Disk, folder_fetch, write_durably
 from streams.ledger_service.keys import LastSigned
 
@@ -60,8 +61,15 @@ class Publication:
 class LogWriter:
     """The one writer of a log. Not for several threads, but `write` may run in one while `append` goes on."""
 
-    def __init__(
-        self, folder: Path, origin: str, signers: Sequence[SignerKey], last_signed: LastSigned, disk: Disk | None = None
+    def __init__(  # noqa: PLR0913 - one log, its keys, and how it reaches the disk
+        self,
+        folder: Path,
+        origin: str,
+        signers: Sequence[SignerKey],
+        last_signed: LastSigned,
+        disk: Disk | None = None,
+        *,
+        root_of: RootOf = complete_root,
     ) -> None:
         if any(signer.verifier.name != origin for signer in signers) or not signers:
             raise RefusalError(f"the log {origin!r} needs a key of its own name")
@@ -71,8 +79,9 @@ class LogWriter:
         self._signers = signers
         self._last_signed = last_signed
         self._disk = disk or Disk()
-        self._tree = TileTree()
-        self._entries: list[bytes] = []  # of the bundle that isn't full yet
+        self._root_of = root_of
+        self._tree = TileTree(root_of)
+        self._edge = bytearray()  # packed entries of the bundle that isn't full yet
         self._full: list[tuple[Tile | Bundle, bytes]] = []  # became full since the last publication
         self._floors: dict[int, Floor] = {}  # by size; those that the tree hasn't reached
         self._prepared = -1  # the size of the last publication that was prepared
@@ -115,12 +124,30 @@ class LogWriter:
 
     def append(self, entries: Sequence[bytes]) -> None:
         """Take entries in, in their order. Raises RefusalError where the tree differs from what was signed before."""
+        try:
+            leaves = leaves_of(entries, self.size)
+        except TileError as error:
+            raise RefusalError(str(error)) from None
+        self.append_leaves(leaves)
+
+    def append_leaves(self, leaves: Leaves) -> None:
+        """Take in leaves that were made for this place. After a RefusalError, as of `append`, the log must be left."""
+        number = self.size // TILE_WIDTH
+        self._append_hashes(leaves.hashes)
+        for at, piece in enumerate(leaves.packed, 1):
+            self._edge += piece
+            if at < len(leaves.packed) or self.size % TILE_WIDTH == 0:
+                self._full.append((Bundle(number), bytes(self._edge)))
+                self._edge.clear()
+                number += 1
+
+    def _append_hashes(self, hashes: bytes) -> None:
         start = 0
-        while start < len(entries):
+        while start < len(hashes):
             floor = self.next_floor
-            end = len(entries) if floor is None else min(len(entries), start + floor.checkpoint.size - self.size)
-            self._take(entries[start:end])
-            start = end
+            room = len(hashes) if floor is None else (floor.checkpoint.size - self.size) * HASH_BYTES
+            self._full += self._tree.append(hashes[start : start + room])
+            start += room
             if floor is not None and floor.checkpoint.size == self.size:
                 del self._floors[self.size]
                 self._compare(floor, self._tree.root())
@@ -131,8 +158,8 @@ class LogWriter:
             return None
         checkpoint = Checkpoint(self.origin, self._tree.size, self._tree.root())
         edge: list[tuple[Tile | Bundle, bytes]] = [*self._full, *self._tree.edge()]
-        if self._entries:
-            edge.append((Bundle(self.size // TILE_WIDTH, len(self._entries)), pack_entries(self._entries)))
+        if self._edge:
+            edge.append((Bundle(*tiles_at(0, self.size)), bytes(self._edge)))
         publication = Publication(
             checkpoint,
             tuple((part.path, data) for part, data in edge),
@@ -157,19 +184,6 @@ class LogWriter:
         """The root that the published tree had at an earlier size."""
         return tree_root(self.log.nodes(self.size), size)
 
-    def _take(self, entries: Sequence[bytes]) -> None:
-        if any(len(entry) > ENTRY_MAX_BYTES for entry in entries):
-            raise RefusalError(f"an entry is longer than {ENTRY_MAX_BYTES} bytes, which the format can't hold")
-        number = self.size // TILE_WIDTH
-        sha256 = hashlib.sha256
-        self._full += self._tree.append(b"".join([sha256(LEAF_PREFIX + entry).digest() for entry in entries]))
-        held = [*self._entries, *entries]
-        whole = len(held) - len(held) % TILE_WIDTH
-        for at in range(0, whole, TILE_WIDTH):
-            self._full.append((Bundle(number), pack_entries(held[at : at + TILE_WIDTH])))
-            number += 1
-        self._entries = held[whole:]
-
     def _own_checkpoint(self, note: Note, what: str) -> Checkpoint:
         try:
             signed_by = note.signed_by(signer.verifier for signer in self._signers)
@@ -190,12 +204,13 @@ class LogWriter:
     def _restore(self, checkpoint: Checkpoint) -> None:
         size = checkpoint.size
         try:
-            self._tree = TileTree.restore(size, self.log.tile)
+            self._tree = TileTree.restore(size, self.log.tile, self._root_of)
             full, partial = tiles_at(0, size)
-            self._entries = self.log.bundle(Bundle(full, partial)) if partial else []
+            entries = self.log.bundle(Bundle(full, partial)) if partial else []
         except (MissingFileError, TileError) as error:
             raise self._damaged(error) from None
-        hashes = b"".join([hashlib.sha256(LEAF_PREFIX + entry).digest() for entry in self._entries])
+        self._edge = bytearray(pack_entries(entries))
+        hashes = b"".join([leaf_hash(entry) for entry in entries])
         if self._tree.root() != checkpoint.root or self._tree.leaf_edge() != hashes:
             raise RefusalError(
                 f"the tiles in {self.folder} don't give what its checkpoint says: {checkpoint}. "

@@ -122,7 +122,8 @@ async def test_each_donation_of_real_workers_is_a_leaf_and_the_ledger_may_be_kil
     assert await check_against_topic(ready) == report.counts.donations
     first = files_of(ready)
     shutil.rmtree(ready.ledger_dir)
-    await keep(ready)  # from the topic alone, and it must come out as it was signed
+    # From the topic alone, and it must come out as it was signed: in Python, and before in Rust if that's here.
+    await keep(ready.model_copy(update={"native": False}))
     assert files_of(ready).items() <= first.items()
 
 
@@ -238,6 +239,7 @@ async def test_fsck_compares_with_the_topic_and_says_the_first_difference(ready,
     assert [(r.leaves, r.difference, r.waiting) for r in reports] == [(600, "", 10)] + [(0, "", 0)] * 3
     again = await fsck(ready, state=tmp_path / "state.json")
     assert (again[0].resumed_at, again[0].leaves, again[0].difference, again[0].waiting) == (512, 600, "", 10)
+    assert (await fsck(ready.model_copy(update={"native": False}), native=False))[0] == reports[0]
 
     other = ready.model_copy(update={"topic_prefix": f"{ready.topic_prefix}x-"})  # the ledger of another truth
     await create_topics(other)

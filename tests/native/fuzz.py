@@ -11,13 +11,14 @@ from tests.hostile.records import SPAN_MS, endless_records
 from tests.native.drawn import random_deltas, random_orders
 from tests.native.fetches import draw_log, read_flipped, read_from_anywhere
 from tests.native.folds import SplitPair, TotalsPair, fold_split_anyhow, fold_totals_anyhow
+from tests.native.leaves import leaves_of_anything
 
 ROUND_RECORDS = 2_000
 SIZES = [1, 10, 300, 1_100]
 
 
 def fuzz(seed: int, records: int, tell: Callable[[str], None] = print) -> None:
-    """So many hostile records and, in step with them, orders, sums and fetches. Raises AssertionError, seed told."""
+    """So many hostile records and, in step, orders, sums, leaves and fetches. Raises AssertionError, seed told."""
     hostile = endless_records(seed)
     donations = 0
     for number in range(max(1, records // ROUND_RECORDS)):
@@ -43,6 +44,7 @@ async def _round(rng: random.Random, hostile: list[tuple[bytes | None, bytes | N
     sources = rng.choice([1, 3])
     totals = TotalsPair(Settings(timezone=zone, minute_retention_hours=1, hour_retention_hours=3), sources)
     await fold_totals_anyhow(random_deltas(rng, ROUND_RECORDS // 4, sources), rng, totals)
+    leaves_of_anything(rng, 50)
     for _ in range(20):
         log = draw_log(rng, rng.randrange(1, 25))
         read_from_anywhere(rng, log, 8)

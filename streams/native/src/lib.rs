@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 mod delta;
 mod fault;
 mod judged;
+mod leaves;
 mod ledger;
 mod memory;
 mod order;
@@ -27,6 +28,8 @@ mod _everycent {
 
     #[pymodule_export]
     use crate::fault::CorruptRecordsError;
+    #[pymodule_export]
+    use crate::leaves::{LeafMaker, check_bundle, complete_root};
     #[pymodule_export]
     use crate::split::Splitter;
     #[pymodule_export]
