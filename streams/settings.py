@@ -1,7 +1,8 @@
 """Every setting, with its default and unit: environment variables `EVERYCENT_…`, read here and nowhere else."""
 
 import os
-from typing import Annotated, Literal, Self
+import re
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, reset_tzpath
 
@@ -14,6 +15,7 @@ from streams.errors import UserError
 
 PREFIX = "EVERYCENT_"
 _TOPIC_CHARACTERS = r"^[A-Za-z0-9._-]*$"  # what Kafka allows in a topic's name
+_ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+(%\w+)?\]|[^\s:,/@\[\]]+)(:(?P<port>[0-9]{1,5}))?", re.ASCII)
 _THIS_MACHINE = ("127.0.0.1", "::1", "localhost")
 
 
@@ -118,6 +120,15 @@ class Settings(BaseSettings):
     broker_ssl_key_password: SecretStr = SecretStr("")
     """Password of the client's key, where it is encrypted."""
 
+    @field_validator("broker")
+    @classmethod
+    def _broker_has_addresses(cls, broker: str) -> str:
+        for server in broker.split(","):
+            found = _ADDRESS.fullmatch(server.strip())
+            if found is None or not 0 < int(found["port"] or 9_092) < 65_536:
+                raise ValueError(f"{server.strip()!r} is no address, such as kafka1:9092; several need commas between")
+        return broker
+
     @field_validator("timezone")
     @classmethod
     def _zone_exists(cls, name: str) -> str:
@@ -215,11 +226,14 @@ def _may_hold_secret(field: str) -> bool:
     return Settings.model_fields[field].annotation is SecretStr or field == "broker_sasl_oauth_token_url"
 
 
-def load_settings() -> Settings:
-    """The settings of this process's environment. Raises UserError (exit 2), naming the variable, for a wrong value."""
+def load_settings(**given: Any) -> Settings:
+    """The settings of this process's environment; what is `given` goes before it, unless it is None.
+
+    Raises UserError (exit 2), naming the variable, for a wrong value.
+    """
     reset_tzpath(())  # zones come from the package tzdata, so that two machines agree on their windows
     try:
-        return Settings()
+        return Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
         first = error.errors()[0]
         message = first["msg"].removeprefix("Value error, ")

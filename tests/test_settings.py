@@ -65,3 +65,39 @@ def test_an_origin_that_is_none_is_named(monkeypatch, origin):
 def test_origins_are_separated_by_commas(monkeypatch):
     monkeypatch.setenv(f"{PREFIX}SERVE_CORS_ORIGINS", "https://a.example, http://b.example:8080")
     assert load_settings().serve_origins == {"https://a.example", "http://b.example:8080"}
+
+
+@pytest.mark.parametrize(
+    "broker",
+    [
+        "kafka:port",
+        ",",
+        "kafka1:9092,",
+        ":9092",
+        "kafka:0",
+        "kafka:65536",
+        "[::1",
+        "::1",
+        "a b:1",
+        "http://a:1",
+        "u@a:1",
+    ],
+)
+def test_an_address_of_a_broker_that_is_none_is_named(monkeypatch, broker):
+    line = told(monkeypatch, {"BROKER": broker})
+    assert line.startswith(f"{PREFIX}BROKER={broker!r}: ")
+    assert "is no address" in line
+
+
+@pytest.mark.parametrize(
+    "broker", ["kafka", "kafka1:9092, kafka2:9093", "[::1]:9092", "[fe80::1%eth0]:9092", "1.2.3.4:1"]
+)
+def test_addresses_of_brokers_are_taken_as_they_are(monkeypatch, broker):
+    monkeypatch.setenv(f"{PREFIX}BROKER", broker)
+    assert load_settings().broker == broker
+
+
+def test_what_a_command_was_given_is_looked_at_like_the_environment():
+    with pytest.raises(UserError, match=f"^{PREFIX}SERVE_HOST=''"):
+        load_settings(serve_host="")
+    assert load_settings(serve_host=None, serve_port=0).serve_port == 0

@@ -27,7 +27,6 @@ def serve(
     """
     from streams.serve.server import run_server  # noqa: PLC0415 - it brings aiohttp and aiokafka, other commands wait
 
-    given = {"serve_host": host, "serve_port": port}
-    settings = load_settings().model_copy(update={name: value for name, value in given.items() if value is not None})
+    settings = load_settings(serve_host=host, serve_port=port)
     configure_logs(settings)
     asyncio.run(run_server(settings, lambda address: print(f"everycent serves at {address}", flush=True)))

@@ -28,10 +28,17 @@ class NoTables(TableManager):  # type: ignore[misc]
             await self.recovery.start()
 
 
+class FolderlessApp(faust.App):  # type: ignore[misc]
+    """Faust's app without the folders that it makes for tables where it stands, which may be a folder of anybody's."""
+
+    def _create_directories(self) -> None:
+        pass
+
+
 def create_faust_app(settings: Settings, runtime: Runtime) -> faust.App:
     """A Faust app whose assignment, batches and end go to `runtime`. Agents are added by the caller."""
     servers = [URL(f"kafka://{server.strip()}") for server in settings.broker.split(",")]
-    app = faust.App(
+    app = FolderlessApp(
         settings.app_id,
         broker=servers,
         ConsumerScheduler=BatchSchedulingStrategy,

@@ -113,6 +113,7 @@ class TotalsIndex:
         connection = sqlite3.connect(self._path, check_same_thread=False, isolation_level=None)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = OFF")  # after a crash it is built anew
+        connection.execute("PRAGMA temp_store = MEMORY")  # a batch, or a page of a search; SQLite picks folders itself
         connection.execute(f"PRAGMA cache_size = -{limits.INDEX_CACHE_KIB // 2}")
         return connection
 

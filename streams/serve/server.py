@@ -7,8 +7,15 @@ import asyncio
 import signal
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, nullcontext
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import (
+    AbstractContextManager,
+    AsyncExitStack,
+    ExitStack,
+    asynccontextmanager,
+    contextmanager,
+    nullcontext,
+)
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -114,8 +121,8 @@ async def serving(
     `beside` is entered as long as they run.
     """
     loop = asyncio.get_running_loop()
-    with tempfile.TemporaryDirectory(prefix="everycent-serve-") as folder:
-        index = TotalsIndex(Path(folder), Calendar(settings.timezone), settings)
+    with _temporary_folder() as folder:
+        index = TotalsIndex(folder, Calendar(settings.timezone), settings)
         state = State(index)
         hub = Hub(state, settings.serve_update_interval_ms / 1_000, wall_clock_ms)
         follower = Follower(settings, state, hub.note)
@@ -149,10 +156,22 @@ async def serving(
             index.close()
 
 
+@contextmanager
+def _temporary_folder() -> Iterator[Path]:
+    with ExitStack() as stack:
+        try:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="everycent-serve-"))
+        except OSError as error:
+            message = f"no folder for the index ({error.strerror}): TMPDIR must name one that can be written"
+            raise UserError(message) from error
+        yield Path(folder)
+
+
 async def _check_topics(settings: Settings) -> None:
     """Tell a person at once, and not by a page that never fills. Raises UserError."""
     async with open_reader(settings) as reader:
-        for topic in (settings.topics.project_totals, settings.topics.projects):
+        topics = settings.topics
+        for topic in (topics.project_totals, topics.projects, topics.orders, topics.project_deltas):
             await reader.partitions(topic)
 
 

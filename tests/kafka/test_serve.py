@@ -15,9 +15,10 @@ from structlog.testing import capture_logs
 
 from schemas.totals import WindowKind
 from streams.domain.load import LoadPlan, expected_sums
-from streams.engine.connection import client_options
+from streams.engine.connection import client_options, open_admin
 from streams.engine.topic_admin import create_topics
-from streams.serve.server import serving
+from streams.errors import UserError
+from streams.serve.server import run_server, serving
 from streams.settings import child_environment
 from streams.simulation import run_simulation
 from streams.views.totals import read_totals
@@ -119,6 +120,23 @@ async def test_a_broker_that_dies_and_comes_back_makes_the_figures_old_and_costs
             after = await until(ask, "overview", lambda each: each["all"]["fen"] == both)
             assert after["status"]["position"] > found["position"]
             await until(ask, "status", lambda each: each["broker_answers"] and each["as_of_ms"] > found["now_ms"])
+
+
+async def test_without_a_folder_for_the_index_it_says_so_in_one_line(topics, served, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", "/nowhere")
+    with pytest.raises(UserError, match=r"^no folder for the index .*TMPDIR"):
+        async with a_client(served):
+            pass
+
+
+async def test_every_topic_that_it_looks_at_must_be_there_at_the_start(topics, served):
+    """Or it would say for ever that the broker doesn't answer."""
+    async with open_admin(served) as admin:
+        await admin.delete_topics([topics.topics.orders])
+        while topics.topics.orders in await admin.list_topics():  # noqa: ASYNC110 - the broker's own matter
+            await asyncio.sleep(0.1)
+    with pytest.raises(UserError, match=rf"{topics.topics.orders}.*doesn't exist"):
+        await run_server(served, lambda _: None)
 
 
 async def test_garbage_on_the_topics_is_left_out_with_one_line_that_says_where_it_lies(topics, served):

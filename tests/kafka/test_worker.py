@@ -100,6 +100,7 @@ async def test_sigterm_finishes_the_commit_and_leaves_the_group_at_once(topics: 
         await load(topics, 5_000, seed=6)
         assert first.stop() == 0
         assert "Traceback" not in first.text()
+        assert [path for path in first.log.parent.iterdir() if path != first.log] == []  # Faust would make folders here
         started = time.monotonic()
         second = workers.start()
         second.wait_for("partition ready", times=8)
