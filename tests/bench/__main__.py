@@ -94,8 +94,8 @@ def bench(
     segment_orders: Annotated[int, typer.Option(min=100, help="Peers: orders of a counted run.")] = 2_000_000,
     segments: Annotated[int, typer.Option(min=1, max=100, help="Peers: counted runs of each engine.")] = 5,
     threads: Annotated[int, typer.Option(min=1, max=64, help="Peers: threads of Kafka Streams.")] = 1,
-    compression: Annotated[str, typer.Option(help="Peers: what Kafka Streams packs with.")] = "zstd",
-    commit_ms: Annotated[int, typer.Option(min=10, help="Peers: commit interval of Kafka Streams.")] = COMMIT_MS,
+    compression: Annotated[str, typer.Option(help="Peers: what those in Java pack with.")] = "zstd",
+    commit_ms: Annotated[int, typer.Option(min=10, help="Peers: commit interval of those in Java.")] = COMMIT_MS,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document for programs.")] = False,
 ) -> None:
     """Measure one worker (CPU an order, orders a second, memory, restores), and other engines on the same orders.

@@ -5,13 +5,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib.util import find_spec
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from streams.errors import UserError
 from streams.settings import Settings
 from tests.bench.peers import confluent_loop
-from tests.bench.peers.java import KAFKA_STREAMS
+from tests.bench.peers.java import FLINK, KAFKA_STREAMS, JavaPeer
 from tests.bench.processes import MeasuredProcess, measured_process, worker
 
 COMMIT_MS = 1_500  # of the peers: as seldom as our own commits become under a backlog
@@ -22,32 +23,39 @@ class Engine(StrEnum):
 
     EVERYCENT = "everycent"
     KAFKA_STREAMS = "kafka-streams"
+    FLINK = "flink"
     CONFLUENT_LOOP = "confluent-loop"
 
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """What may be set of the peers."""
+    """What may be set of the peers in Java."""
 
-    threads: int = 1
+    threads: int = 1  # of Kafka Streams
     compression: str = "zstd"
     commit_ms: int = COMMIT_MS
 
 
 DEFAULT_VARIANT = Variant()
+JAVA: dict[Engine, JavaPeer] = {Engine.KAFKA_STREAMS: KAFKA_STREAMS, Engine.FLINK: FLINK}
 
 
 def check(engine: Engine) -> None:
     """Make ready what the engine needs. Raises UserError with the way out."""
-    if engine is Engine.KAFKA_STREAMS:
-        KAFKA_STREAMS.command()
+    if engine in JAVA:
+        JAVA[engine].command()
     if engine is Engine.CONFLUENT_LOOP and find_spec("confluent_kafka") is None:
         raise UserError("the confluent-kafka loop needs its library: .venv/bin/pip install -e '.[bench]'")
 
 
 @contextmanager
-def running(engine: Engine, settings: Settings, variant: Variant) -> Iterator[MeasuredProcess]:
-    """The engine's process, started; stopped at the end."""
+def running(
+    engine: Engine, settings: Settings, variant: Variant, state: Path | None = None
+) -> Iterator[MeasuredProcess]:
+    """The engine's process, started; stopped at the end.
+
+    `state`: a folder for what it keeps beside Kafka, which it goes on from; by default one that lives as long as it.
+    """
     if engine is Engine.EVERYCENT:
         with worker(settings) as process:
             yield process
@@ -56,9 +64,11 @@ def running(engine: Engine, settings: Settings, variant: Variant) -> Iterator[Me
             yield process
     else:
         with (
-            TemporaryDirectory(prefix="kafka-streams-") as state,
+            TemporaryDirectory(prefix=f"{engine}-") as folder,
             measured_process(
-                settings, *_streams_arguments(settings, variant, state), program=KAFKA_STREAMS.command()
+                settings,
+                *_java_arguments(settings, variant, state or Path(folder)),
+                program=JAVA[engine].command(),
             ) as process,
         ):
             yield process
@@ -83,15 +93,16 @@ def describe(engine: Engine, variant: Variant) -> dict[str, Any]:
         return {"command": "everycent worker --roles split,totals"}
     if engine is Engine.CONFLUENT_LOOP:
         return {"command": "python tests/bench/peers/confluent_loop.py"}
-    return {
-        "command": f"java {' '.join(KAFKA_STREAMS.options)} {KAFKA_STREAMS.main}",
-        "threads": variant.threads,
+    peer = JAVA[engine]
+    about: dict[str, Any] = {
+        "command": f"java {' '.join(peer.options)} {peer.main}",
         "compression": variant.compression,
         "commit_ms": variant.commit_ms,
     }
+    return {**about, "threads": variant.threads} if engine is Engine.KAFKA_STREAMS else about
 
 
-def _streams_arguments(settings: Settings, variant: Variant, state: str) -> list[str]:
+def _java_arguments(settings: Settings, variant: Variant, state: Path) -> list[str]:
     pairs = {
         "broker": settings.broker,
         "app-id": settings.app_id,

@@ -3,6 +3,7 @@
 import os
 import signal
 import uuid
+from pathlib import Path
 
 import pytest
 
@@ -42,9 +43,9 @@ def fresh(shared: Settings) -> Settings:
     return shared.model_copy(update={"app_id": f"bench-{uuid.uuid4().hex[:8]}"})
 
 
-async def eat(engine: Engine, settings: Settings, *, kill: bool = False) -> None:
+async def eat(engine: Engine, settings: Settings, state: Path | None = None, *, kill: bool = False) -> None:
     """Run it until all orders are processed; `kill`: then end it by kill -9, where it would be stopped in order."""
-    with engines.running(engine, settings, DEFAULT_VARIANT) as process:
+    with engines.running(engine, settings, DEFAULT_VARIANT, state) as process:
         await wait_drained(settings, process)
         if kill:
             os.kill(process.pid, signal.SIGKILL)
@@ -67,7 +68,7 @@ async def output(engine: Engine, settings: Settings) -> tuple[dict, dict]:
     return donations, totals
 
 
-@pytest.mark.parametrize("peer", [Engine.KAFKA_STREAMS, Engine.CONFLUENT_LOOP])
+@pytest.mark.parametrize("peer", [each for each in Engine if each is not Engine.EVERYCENT])
 async def test_a_peer_writes_our_donations_to_the_byte_and_our_totals_to_the_fen(broker, peer):
     need(peer)
     async with deployment(broker, 2) as shared:
@@ -84,15 +85,16 @@ async def test_a_peer_writes_our_donations_to_the_byte_and_our_totals_to_the_fen
     assert found[0] == found[1]
 
 
-async def test_kafka_streams_is_no_less_safe_for_its_speed_and_goes_on_after_a_kill_as_we_do(broker):
-    need(Engine.KAFKA_STREAMS)
+@pytest.mark.parametrize("peer", [Engine.KAFKA_STREAMS, Engine.FLINK])
+async def test_a_peer_in_java_is_no_less_safe_for_its_speed_and_goes_on_after_a_kill_as_we_do(broker, peer, tmp_path):
+    need(peer)
     async with deployment(broker, 2) as shared:
         settings = fresh(shared)
         await load_backlog(settings, PLAN)
-        await eat(Engine.KAFKA_STREAMS, settings, kill=True)
+        await eat(peer, settings, tmp_path, kill=True)
         await load_backlog(settings, OTHER_PLAN)
-        await eat(Engine.KAFKA_STREAMS, settings)
-        theirs = await output(Engine.KAFKA_STREAMS, settings)
+        await eat(peer, settings, tmp_path)
+        theirs = await output(peer, settings)
         ours = fresh(shared)
         await empty_outputs(ours)
         await eat(Engine.EVERYCENT, ours)

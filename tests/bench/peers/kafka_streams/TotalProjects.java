@@ -1,4 +1,3 @@
-import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import org.apache.kafka.streams.processor.api.Processor;
 import org.apache.kafka.streams.processor.api.ProcessorContext;
@@ -15,16 +14,6 @@ final class TotalProjects implements Processor<byte[], byte[], Void, Void> {
 
     @Override
     public void process(Record<byte[], byte[]> record) {
-        ByteBuffer sums = ByteBuffer.wrap(record.value());
-        totals.hear(sums.getInt(), sums.getLong());
-        ProjectTotals.Project project = totals.project(new String(record.key(), StandardCharsets.UTF_8));
-        while (sums.hasRemaining()) {
-            Windows.Window[] all = totals.windows.of(sums.getLong());
-            long fen = sums.getLong();
-            int donations = sums.getInt();
-            for (Windows.Window window : all) {
-                totals.add(project, window, fen, donations);
-            }
-        }
+        totals.add(new String(record.key(), StandardCharsets.UTF_8), record.value());
     }
 }
