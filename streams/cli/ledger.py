@@ -11,6 +11,7 @@ from typing import Annotated
 import orjson
 import typer
 
+from streams.cli.ledger_collect import collect
 from streams.cli.ledger_fsck import fsck
 from streams.cli.ledger_page import verify_page
 from streams.cli.ledger_receipts import receipt, verify
@@ -140,3 +141,4 @@ ledger.command(name="check-day")(check_day)
 ledger.command()(witness)
 ledger.command(name="witness-keygen")(witness_keygen)
 ledger.command()(evidence)
+ledger.command()(collect)

@@ -25,7 +25,7 @@ from streams.ledger.notes import Note, NoteError
 from streams.ledger.tiles import TileError
 from streams.ledger_service.donations import find_donation
 from streams.ledger_service.files import Disk, locked, write_durably
-from streams.ledger_service.keys import KeyRing, LastSigned, load_keys, log_origin
+from streams.ledger_service.keys import PUBLIC_KEYS, KeyRing, LastSigned, load_keys, log_origin
 from streams.ledger_service.lag import Lag
 from streams.ledger_service.leaves import LeafMaker, hashing
 from streams.ledger_service.store import Floor, LogWriter, RefusalError
@@ -40,7 +40,6 @@ FETCH_MAX_BYTES = 524_288  # packed, of a partition: at 15 bytes a donation some
 FETCH_MAX_RECORDS = 20_000  # the same where they are unpacked, in Python
 FETCH_MAX_WAIT_MS = 100
 UNPUBLISHED_MAX = 131_072  # leaves of one log in memory, some 60 MB; then its publication is waited for
-PUBLIC_KEYS = "keys.txt"
 REFUSAL_SHOWN_S = 60.0  # a ledger that refuses stays so long for Prometheus to see it: four scrapes
 
 

@@ -21,6 +21,7 @@ from streams.ledger_service.files import Disk, write_durably
 SIGNING_KEYS = "signing-keys"
 DONOR_SECRET = "donor-secret"  # noqa: S105 - a file's name
 LAST_SIGNED = "last-signed"
+PUBLIC_KEYS = "keys.txt"  # in the public folder: every verifier key that its logs ever had
 SEED_BYTES = 32
 ONLY_OURS = 0o600
 
