@@ -4,13 +4,15 @@
 for a person. They are answered in the server's own threads, so also while the event loop stands.
 """
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
+from socket import SHUT_RDWR
 from socketserver import ThreadingMixIn
-from threading import Thread
+from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
@@ -26,6 +28,7 @@ logger = structlog.get_logger(__name__)
 PAGES = ("/metrics", "/healthz", "/readyz")
 ALL_INTERFACES = "0.0.0.0"  # noqa: S104 - Prometheus asks from another container or machine
 REQUEST_TIMEOUT_S = 10  # a client that says nothing holds a thread no longer
+REQUESTS_MAX = 32  # at a time: a Prometheus and some probes
 
 Problems = Callable[[], Sequence[str]]
 
@@ -39,9 +42,41 @@ class Probes:
 
 
 class _Server(ThreadingMixIn, WSGIServer):
-    """A thread for each request: a slow reader of metrics must not hold up a health check."""
+    """A thread for each request: a slow reader of metrics must not hold up a health check.
+
+    There are `REQUESTS_MAX` at most. One more ends the oldest: whoever sends a byte now and then keeps nobody out.
+    """
 
     daemon_threads = True
+    block_on_close = False  # or every thread would be kept, to wait for
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._open: dict[Any, None] = {}  # sockets, oldest first
+        self._lock = Lock()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        with self._lock:
+            self._open[request] = None
+            oldest = next(iter(self._open)) if len(self._open) > REQUESTS_MAX else None
+            if oldest is not None:
+                del self._open[oldest]
+                with suppress(OSError):  # it has gone by itself
+                    oldest.shutdown(SHUT_RDWR)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        with self._lock:
+            self._open.pop(request, None)
+        super().shutdown_request(request)
+
+    def handle_error(self, _request: Any, client_address: Any) -> None:
+        """A client that went away or said nothing is no news; the library would print a traceback."""
+        error = sys.exception()
+        if isinstance(error, OSError):
+            logger.debug("a request of the metrics' port broke off", peer=client_address, error=repr(error))
+        else:
+            logger.error("a request of the metrics' port failed", exc_info=error)
 
 
 class _Handler(WSGIRequestHandler):

@@ -2,13 +2,17 @@
 
 import json
 import socket
+import struct
 import threading
+import time
 import urllib.error
 import urllib.request
+from contextlib import ExitStack
 
 import pytest
 from structlog.testing import capture_logs
 
+from streams import metrics_server
 from streams.metrics import REBALANCES, PartitionStanding, WorkerMetrics
 from streams.metrics_server import Probes, serving
 from tests.test_metrics import read
@@ -132,3 +136,30 @@ def test_port_0_serves_nothing():
     with capture_logs() as logs, FakeWorker().serving(0):
         assert threading.active_count() == before
     assert logs == []
+
+
+def test_clients_that_break_off_or_say_nothing_leave_no_traceback(port, monkeypatch, capfd):
+    monkeypatch.setattr(metrics_server._Handler, "timeout", 0.2)
+    with FakeWorker().serving(port), capture_logs() as logs:
+        with socket.create_connection((HERE, port)) as resetting:
+            resetting.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            resetting.sendall(b"GET /met")
+        with socket.create_connection((HERE, port), timeout=30) as silent:
+            silent.sendall(b"GET /met")
+            assert silent.recv(100) == b""
+        while len(logs) < 2:
+            time.sleep(0.01)
+    assert {line["log_level"] for line in logs} == {"debug"}
+    assert capfd.readouterr().err == ""
+
+
+def test_those_who_hold_connections_keep_nobody_out(port):
+    with FakeWorker().serving(port), ExitStack() as stack:
+        held = [
+            stack.enter_context(socket.create_connection((HERE, port), timeout=30))
+            for _ in range(metrics_server.REQUESTS_MAX + 5)
+        ]
+        for connection in held:
+            connection.sendall(b"GET /met")
+        assert get(port, "/healthz")[0] == 200
+        assert held[0].recv(100) == b""  # long before it would have been for its silence
