@@ -11,6 +11,7 @@ import typer
 
 from streams.logs import configure_logs
 from streams.settings import load_settings
+from streams.views.text import printable
 
 projects = typer.Typer(help="The projects' names.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -51,7 +52,8 @@ def import_(
             print(orjson.dumps({"faults": [asdict(fault) for fault in error.faults]}).decode())
         else:
             for fault in error.faults[:FAULTS_SHOWN]:
-                print(f"row {fault.row}: {fault.text}" if fault.row else fault.text, file=sys.stderr)
+                text = printable(fault.text)
+                print(f"row {fault.row}: {text}" if fault.row else text, file=sys.stderr)
             if len(error.faults) > FAULTS_SHOWN:
                 print(f"… and {len(error.faults) - FAULTS_SHOWN:,} more; --json shows all", file=sys.stderr)
         raise

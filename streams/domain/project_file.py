@@ -24,6 +24,8 @@ REQUIRED = ("id", "name")
 _FIELDS = {"id": "project_id", "goal": "goal_fen"}  # where ours are called otherwise
 _TYPES = get_type_hints(Project, include_extras=True)
 YUAN_DIGITS_MAX = 17  # beyond that it is more than 64 bits of fen
+_SURROGATE = re.compile("[\ud800-\udfff]")  # JSON may name one; it can't be written
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 _LINE = re.compile(r"[^\n]*\n|[^\n]+")
 _YUAN = re.compile(rf"[0-9]{{1,{YUAN_DIGITS_MAX}}}(\.[0-9]{{1,2}}0*)?")
 
@@ -143,13 +145,19 @@ def _row_faults(row: dict[str, Any]) -> Iterator[str]:
 
 def _field_fault(name: str, value: Any) -> str | None:
     if name == "goal":
-        return None if _fen(value) is not None else f"{value!s} is no amount in yuan, such as 50000 or 50000.00"
+        if _fen(value) is not None:
+            return None
+        return f"{_SURROGATE.sub('?', str(value))} is no amount in yuan, such as 50000 or 50000.00"
     try:
         msgspec.convert(value, _TYPES[_FIELDS.get(name, name)])
     except msgspec.ValidationError as error:
         return str(error)
     if name == "id" and not is_id(value):
         return "control characters and | may not stand in it"
+    if _SURROGATE.search(value):
+        return "half a character (a surrogate) stands in it"
+    if name != "description" and _CONTROL.search(value):
+        return "control characters may not stand in it, line breaks neither"
     return None
 
 

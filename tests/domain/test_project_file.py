@@ -44,11 +44,12 @@ def test_what_is_no_amount_is_a_fault(yuan):
     assert fault == Fault(2, f"goal: {yuan} is no amount in yuan, such as 50000 or 50000.00")
 
 
-@pytest.mark.parametrize("goal", ["true", "1.005", "-1", "1e999999999", '{"a":1}', "[]"])
+@pytest.mark.parametrize("goal", ["true", "1.005", "-1", "1e999999999", '{"a":1}', "[]", r'"\ud800"'])
 def test_what_is_no_amount_in_json_is_a_fault(goal):
     (fault,) = json_file(f'[{{"id":"P1","name":"a","goal":{goal}}}]').faults
     assert fault.row == 1
     assert fault.text.startswith("goal: ")
+    fault.text.encode()
 
 
 def test_every_fault_of_every_row_is_told_at_once_with_its_row():
@@ -97,3 +98,17 @@ def test_json_that_cant_be_read_is_one_fault_of_the_file(content, text):
 def test_elements_that_are_no_objects_and_unknown_fields_are_faults():
     found = json_file([1, {"id": "A", "name": "a", "nmae": 1}, {"id": 5, "name": ""}])
     assert [fault.row for fault in found.faults] == [1, 2, 3, 3]
+
+
+@pytest.mark.parametrize("name", ["id", "name", "charity", "description"])
+def test_half_a_character_is_a_fault_as_it_could_not_be_written(name):
+    fields = {"id": "P1", "name": "a", name: "a\ud800"}
+    (fault,) = read_project_file(json.dumps([fields]).encode(), FileFormat.JSON).faults
+    assert fault == Fault(1, f"{name}: half a character (a surrogate) stands in it")
+
+
+@pytest.mark.parametrize("name", ["name", "charity"])
+def test_a_name_is_one_line_without_control_characters(name):
+    for text in ("a\nb", "\x1b[31m", "\x9b"):
+        (fault,) = json_file([{"id": "P1", "name": "a", name: text}]).faults
+        assert fault == Fault(1, f"{name}: control characters may not stand in it, line breaks neither")
