@@ -58,7 +58,7 @@ class NativeSplitProcessor(SplitPartition):
         output.counts = self._figures(counts, [refusal for *_, refusal in refused])
         mark, lone_mark = self._mark(splitter.clock_ms, counts.oldest_ms)
         now_ms = time.time_ns() // 1_000_000
-        deltas = splitter.take_deltas(self._totals_partitions, now_ms, mark, lone_mark, self._find_partition)
+        deltas = splitter.take_deltas(self._totals_partitions, now_ms, mark, lone_mark)
         for partition, batches in deltas:
             output.batches[topics.project_deltas, partition] = finished(batches)
         return output

@@ -1,5 +1,6 @@
 """What Rust takes without asking Python is what `decode_order` gives, and it takes all that today's sources send."""
 
+from itertools import cycle, permutations
 from typing import Any
 
 import msgspec
@@ -9,8 +10,11 @@ from hypothesis import strategies as st
 
 from schemas import limits
 from schemas.order import FixedPledge, OrderCompleted, OrderLine, RatePledge, decode_order, encode_order
+from streams.domain.load import LoadPlan, make_chunks
+from streams.native import extension
 from streams.settings import Settings
 from tests.domain.orders import SOME_DAY_MS, OrderRecord
+from tests.native.batches import pack
 from tests.native.folds import SplitPair
 from tests.native.reading import any_splitter
 
@@ -88,9 +92,17 @@ WHOLE = [
 
 
 def judged_alike(value: bytes | None, key: bytes | None = b"b1") -> None:
-    pair = SplitPair(Settings())
-    pair.fold([OrderRecord(5, limits.EVENT_TIME_MAX_MS, key, value)])
-    pair.commit()
+    """As it is, and with a space before it, with which Rust never takes it for a compact order."""
+    for form in (value, value and b" " + value):
+        pair = SplitPair(Settings())
+        pair.fold([OrderRecord(5, limits.EVENT_TIME_MAX_MS, key, form)])
+        pair.commit()
+
+
+def readings(*values: bytes) -> tuple[int, int, int]:
+    """How many of them Rust reads as compact orders and as plain ones, and how many are Python's."""
+    records = [OrderRecord(at, SOME_DAY_MS, b"b1", value) for at, value in enumerate(values)]
+    return extension.readings(pack(records), [], 0)
 
 
 def taken_without_asking(order: OrderCompleted, value: bytes | None = None) -> bool:
@@ -160,6 +172,35 @@ def test_what_is_no_object_is_refused_alike(value):
 def test_what_sources_send_is_taken_without_asking():
     assert taken_without_asking(an_order())
     assert taken_without_asking(an_order(), ORDER.replace(b",", b" ,\n\t").replace(b":", b" :\r "))
+
+
+def test_an_order_without_white_space_is_compact_whatever_the_order_of_its_fields():
+    order = [b'"order_id":"o1"', b'"buyer_id":"b1"', b'"merchant_id":"m1"', b'"completed_at":1605024000000', b"LINES"]
+    line = [b'"line":0', b'"item_id":"i1"', b'"paid_fen":500', b"PLEDGE"]
+    pledge = [b'"kind":"rate"', b'"project_id":"P1"', b'"bps":30']
+
+    def every(fields: list[bytes]) -> list[bytes]:
+        return [b"{%b}" % b",".join(drawn) for drawn in permutations(fields)]
+
+    for order_text, line_text, pledge_text in zip(every(order), cycle(every(line)), cycle(every(pledge)), strict=False):
+        lines = b'"lines":[%b]' % line_text.replace(b"PLEDGE", b'"pledge":' + pledge_text)
+        value = order_text.replace(b"LINES", lines)
+        assert readings(value) == (1, 0, 0)
+        judged_alike(value)
+
+
+def test_all_that_the_simulation_sends_is_compact():
+    [chunk] = make_chunks(LoadPlan(5_000, unpledged_share=0.2))
+    records = [
+        OrderRecord(at, SOME_DAY_MS, *each) for at, each in enumerate(zip(chunk.keys, chunk.values, strict=True))
+    ]
+    assert extension.readings(pack(records), [], 0) == (5_000, 0, 0)
+
+
+def test_what_is_not_compact_is_still_read_without_asking():
+    spaced = msgspec.json.format(ORDER)
+    escaped = ORDER.replace(b'"m1"', b'"m\\u0031"')
+    assert readings(ORDER, spaced, ORDER + b" ", escaped) == (1, 2, 1)
 
 
 ID_FIELDS = ["order_id", "buyer_id", "merchant_id"]

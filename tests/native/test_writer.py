@@ -3,7 +3,10 @@
 import random
 
 import pytest
+from aiokafka.partitioner import murmur2
 from aiokafka.record.default_records import DefaultRecordBatch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from schemas.order import FixedPledge, OrderCompleted, OrderLine, decode_order, encode_order
 from streams.agents.split_native import NativeSplitProcessor
@@ -96,23 +99,29 @@ def test_nothing_folded_gives_no_batch_of_donations_and_nothing_twice():
 
 def test_a_million_projects_are_summed_and_then_forgotten():
     splitter = any_splitter(judge=decode_order)
-    asked: list[bytes] = []
 
-    def partition_of(key: bytes) -> int:
-        asked.append(key)
-        return len(key) % 2
-
-    def take(first: int, last: int) -> int:
+    def take(first: int, last: int, named: str) -> int:
         for number in range(first, last):
             lines = tuple(OrderLine(at, "i", 5, FixedPledge(f"P{200 * number + at}", 2)) for at in range(200))
-            order = OrderCompleted(f"o{number}-{len(asked)}", "b1", "m1", SOME_DAY_MS, lines)
+            order = OrderCompleted(f"o{number}-{named}", "b1", "m1", SOME_DAY_MS, lines)
             splitter.fold_record(number, SOME_DAY_MS, b"b1", encode_order(order))
-        deltas = splitter.take_deltas(2, SOME_DAY_MS, b"{}", b"{}", partition_of)
+        deltas = splitter.take_deltas(2, SOME_DAY_MS, b"{}", b"{}")
         assert {partition for partition, _ in deltas} == {0, 1}
         return sum(count for _, batches in deltas for _, count in batches) - 2  # the watermark on each
 
-    assert take(0, 5_000) == len(asked) == len(set(asked)) == 1_000_000
-    assert take(0, 10) == 2_000
-    assert len(asked) == 1_002_000  # where each belongs is asked again: what was remembered is full
-    assert take(0, 10) == 2_000
-    assert len(asked) == 1_002_000
+    assert take(0, 4_999, "a") == splitter.projects == 999_800
+    assert take(4_999, 5_000, "a") == 200
+    assert splitter.projects == 0  # what was remembered is full
+    assert take(0, 10, "b") == take(0, 10, "c") == splitter.projects == 2_000
+
+
+PROJECT_IDS = st.text(st.characters(exclude_categories=["C"], exclude_characters="|"), min_size=1, max_size=64)
+
+
+@given(PROJECT_IDS, st.integers(1, 300))
+def test_a_projects_sums_go_where_every_kafka_client_looks_for_its_key(project_id, partitions):
+    splitter = any_splitter(judge=decode_order)
+    order = OrderCompleted("o1", "b1", "m1", SOME_DAY_MS, (OrderLine(0, "i", 5, FixedPledge(project_id, 2)),))
+    splitter.fold_record(0, SOME_DAY_MS, b"b1", encode_order(order))
+    [(partition, _)] = splitter.take_deltas(partitions, SOME_DAY_MS, b"{}", None)
+    assert partition == (murmur2(project_id.encode()) & 0x7FFFFFFF) % partitions

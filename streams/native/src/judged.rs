@@ -56,17 +56,17 @@ impl OwnedOrder {
     pub fn borrowed(&self) -> Order<'_> {
         let lines = self.lines.iter().map(|line| Line {
             line: line.line,
-            item_id: &line.item_id,
+            item_id: line.item_id.as_bytes(),
             paid_fen: line.paid_fen,
             pledge: line.pledge.as_ref().map(|(project_id, fixed, bps)| match *fixed {
-                Some(fen) => Pledge::Fixed { project_id, fen },
-                None => Pledge::Rate { project_id, bps: *bps },
+                Some(fen) => Pledge::Fixed { project_id: project_id.as_bytes(), fen },
+                None => Pledge::Rate { project_id: project_id.as_bytes(), bps: *bps },
             }),
         });
         Order {
-            order_id: &self.order_id,
-            buyer_id: &self.buyer_id,
-            merchant_id: &self.merchant_id,
+            order_id: self.order_id.as_bytes(),
+            buyer_id: self.buyer_id.as_bytes(),
+            merchant_id: self.merchant_id.as_bytes(),
             completed_at: self.completed_at,
             lines: lines.collect(),
             plain: false,

@@ -36,20 +36,20 @@ struct RawDonation<'a> {
 // What a fingerprint covers. No id holds a NUL, so nothing said can be read in two ways.
 
 /// Say it.
-pub fn say_order(said: &mut Vec<u8>, buyer_id: &str, merchant_id: &str, completed_at: i64) {
-    said.extend_from_slice(buyer_id.as_bytes());
+pub fn say_order(said: &mut Vec<u8>, buyer_id: &[u8], merchant_id: &[u8], completed_at: i64) {
+    said.extend_from_slice(buyer_id);
     said.push(0);
-    said.extend_from_slice(merchant_id.as_bytes());
+    said.extend_from_slice(merchant_id);
     said.push(0);
     said.extend_from_slice(&completed_at.to_le_bytes());
 }
 
 /// Say it.
-pub fn say_donation(said: &mut Vec<u8>, line: u64, item_id: &str, project_id: &str, fen: u64) {
+pub fn say_donation(said: &mut Vec<u8>, line: u64, item_id: &[u8], project_id: &[u8], fen: u64) {
     said.extend_from_slice(&line.to_le_bytes());
-    said.extend_from_slice(item_id.as_bytes());
+    said.extend_from_slice(item_id);
     said.push(0);
-    said.extend_from_slice(project_id.as_bytes());
+    said.extend_from_slice(project_id);
     said.push(0);
     said.extend_from_slice(&fen.to_le_bytes());
 }
@@ -65,7 +65,7 @@ pub fn restore_donation(
     if pending.as_ref().is_none_or(|order| order.source_offset != donation.source_offset) {
         remember_pending(memory, pending);
         let mut said = Vec::with_capacity(128);
-        say_order(&mut said, &donation.buyer_id, &donation.merchant_id, donation.donated_at);
+        say_order(&mut said, donation.buyer_id.as_bytes(), donation.merchant_id.as_bytes(), donation.donated_at);
         *pending = Some(PendingOrder {
             source_offset: donation.source_offset,
             order_id: donation.order_id.into_owned(),
@@ -74,7 +74,8 @@ pub fn restore_donation(
         });
     }
     if let Some(order) = pending {
-        say_donation(&mut order.said, donation.line, &donation.item_id, &donation.project_id, donation.fen);
+        let (item_id, project_id) = (donation.item_id.as_bytes(), donation.project_id.as_bytes());
+        say_donation(&mut order.said, donation.line, item_id, project_id, donation.fen);
     }
     Ok(())
 }
@@ -93,7 +94,7 @@ pub fn write_donation(
     source_offset: i64,
     order: &Order,
     line: &Line,
-    project_id: &str,
+    project_id: &[u8],
     fen: u64,
 ) {
     let plain = order.plain;

@@ -5,6 +5,7 @@
 
 use pyo3::prelude::*;
 
+mod compact;
 mod delta;
 mod fault;
 mod judged;
@@ -12,6 +13,7 @@ mod leaves;
 mod ledger;
 mod memory;
 mod order;
+mod partitioner;
 mod reader;
 mod split;
 mod text;
@@ -41,6 +43,27 @@ mod _everycent {
     fn outline(data: &[u8], aborted: crate::reader::Aborted, position: i64) -> PyResult<(i64, i64, bool)> {
         let outline = crate::reader::outline(data, aborted, position)?;
         Ok((outline.next_offset, outline.records, outline.readable))
+    }
+
+    /// How the committed records of `data` from `position` on are read as orders: so many as compact ones, so many as
+    /// plain ones, so many by Python. For tests and measurements. Raises CorruptRecordsError.
+    #[pyfunction]
+    fn readings(py: Python, data: &[u8], aborted: crate::reader::Aborted, position: i64) -> PyResult<(u64, u64, u64)> {
+        let (mut compact, mut plain, mut odd) = (0, 0, 0);
+        let mut reader = crate::reader::Reader::new()?;
+        py.detach(|| {
+            reader.read(data, aborted, position, |record| {
+                if crate::compact::compact_order(record.key, record.value, &mut Vec::new()).is_some() {
+                    compact += 1;
+                } else if crate::order::plain_order(record.key, record.value).is_some() {
+                    plain += 1;
+                } else {
+                    odd += 1;
+                }
+                Ok(())
+            })
+        })?;
+        Ok((compact, plain, odd))
     }
 
     /// A finished batch with its producer and sequence number written in. Raises ValueError if it is no batch.

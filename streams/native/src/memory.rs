@@ -170,8 +170,8 @@ fn shard_of(id: IdHash) -> usize {
 }
 
 /// The hash of an order's id.
-pub fn hash_id(order_id: &str) -> IdHash {
-    let hash = keyed(order_id.as_bytes());
+pub fn hash_id(order_id: impl AsRef<[u8]>) -> IdHash {
+    let hash = keyed(order_id.as_ref());
     IdHash { high: hash.0.max(1), low: hash.1 as u32 >> (32 - LOW_BITS) }
 }
 
@@ -207,7 +207,7 @@ mod tests {
         let places = |memory: &OrderMemory| memory.shards.iter().map(|shard| shard.high.len()).sum::<usize>();
         let mut take = |from: i64, count: i64, slice: i64| {
             for number in from..from + count {
-                memory.remember(hash_id(&number.to_string()), 1, slice * 1_000);
+                memory.remember(hash_id(number.to_string()), 1, slice * 1_000);
             }
             places(&memory)
         };

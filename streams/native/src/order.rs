@@ -14,33 +14,35 @@ use serde::de::{MapAccess, Visitor};
 
 // The limits of schemas/limits.py; tests/native hold the two together.
 const ID_MAX: usize = 64;
-const LINES_MAX: usize = 200;
-const LINE_NUMBER_MAX: u64 = 65_535;
-const FEN_MAX: u64 = 1_000_000_000_000;
-const BPS_MAX: u64 = 10_000;
-const EVENT_TIME_MAX_MS: u64 = 253_402_300_799_999;
-const VALUE_MAX: usize = 1_048_576;
+pub const LINES_MAX: usize = 200;
+pub const LINE_NUMBER_MAX: u64 = 65_535;
+pub const FEN_MAX: u64 = 1_000_000_000_000;
+pub const BPS_MAX: u64 = 10_000;
+pub const EVENT_TIME_MAX_MS: u64 = 253_402_300_799_999;
+pub const VALUE_MAX: usize = 1_048_576;
 
 /// What a line gives: the rule is `domain/programme.py`'s.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pledge<'a> {
-    Fixed { project_id: &'a str, fen: u64 },
-    Rate { project_id: &'a str, bps: u64 },
+    Fixed { project_id: &'a [u8], fen: u64 },
+    Rate { project_id: &'a [u8], bps: u64 },
 }
 
 /// One item of an order.
+#[derive(Debug, PartialEq, Eq)]
 pub struct Line<'a> {
     pub line: u64,
-    pub item_id: &'a str,
+    pub item_id: &'a [u8],
     pub paid_fen: u64,
     pub pledge: Option<Pledge<'a>>,
 }
 
-/// A valid order. `plain`: no text in it wants escaping.
+/// A valid order; its texts are UTF-8. `plain`: none of them wants escaping.
+#[derive(Debug, PartialEq, Eq)]
 pub struct Order<'a> {
-    pub order_id: &'a str,
-    pub buyer_id: &'a str,
-    pub merchant_id: &'a str,
+    pub order_id: &'a [u8],
+    pub buyer_id: &'a [u8],
+    pub merchant_id: &'a [u8],
     pub completed_at: i64,
     pub lines: Vec<Line<'a>>,
     pub plain: bool,
@@ -103,9 +105,9 @@ pub fn plain_order<'a>(key: Option<&[u8]>, value: Option<&'a [u8]>) -> Option<Or
     }
     let text = std::str::from_utf8(value).ok()?;
     let Object(raw) = serde_json::from_str::<Object<RawOrder>>(text).ok()?;
-    let right = is_id(raw.order_id)
-        && is_id(raw.buyer_id)
-        && is_id(raw.merchant_id)
+    let right = is_id(raw.order_id.as_bytes())
+        && is_id(raw.buyer_id.as_bytes())
+        && is_id(raw.merchant_id.as_bytes())
         && (1..=EVENT_TIME_MAX_MS).contains(&raw.completed_at)
         && (1..=LINES_MAX).contains(&raw.lines.len())
         && key == Some(raw.buyer_id.as_bytes());
@@ -113,13 +115,13 @@ pub fn plain_order<'a>(key: Option<&[u8]>, value: Option<&'a [u8]>) -> Option<Or
         return None;
     }
     let lines: Vec<Line> = raw.lines.into_iter().map(|Object(line)| plain_line(line)).collect::<Option<_>>()?;
-    if lines.len() > 1 && has_twice(&lines) {
+    if has_twice(&lines) {
         return None;
     }
     Some(Order {
-        order_id: raw.order_id,
-        buyer_id: raw.buyer_id,
-        merchant_id: raw.merchant_id,
+        order_id: raw.order_id.as_bytes(),
+        buyer_id: raw.buyer_id.as_bytes(),
+        merchant_id: raw.merchant_id.as_bytes(),
         completed_at: raw.completed_at as i64,
         lines,
         plain: true,
@@ -131,30 +133,31 @@ fn plain_line(raw: RawLine) -> Option<Line> {
         None => None,
         Some(Object(pledge)) => Some(plain_pledge(pledge)?),
     };
-    let right = raw.line <= LINE_NUMBER_MAX && is_id(raw.item_id) && (1..=FEN_MAX).contains(&raw.paid_fen);
-    right.then_some(Line { line: raw.line, item_id: raw.item_id, paid_fen: raw.paid_fen, pledge })
+    let right = raw.line <= LINE_NUMBER_MAX && is_id(raw.item_id.as_bytes()) && (1..=FEN_MAX).contains(&raw.paid_fen);
+    right.then_some(Line { line: raw.line, item_id: raw.item_id.as_bytes(), paid_fen: raw.paid_fen, pledge })
 }
 
 fn plain_pledge(raw: RawPledge) -> Option<Pledge> {
-    if !is_id(raw.project_id) {
+    let project_id = raw.project_id.as_bytes();
+    if !is_id(project_id) {
         return None;
     }
     match (raw.kind, raw.fen, raw.bps) {
-        ("fixed", Some(fen), None) if (1..=FEN_MAX).contains(&fen) => {
-            Some(Pledge::Fixed { project_id: raw.project_id, fen })
-        }
-        ("rate", None, Some(bps)) if (1..=BPS_MAX).contains(&bps) => {
-            Some(Pledge::Rate { project_id: raw.project_id, bps })
-        }
+        ("fixed", Some(fen), None) if (1..=FEN_MAX).contains(&fen) => Some(Pledge::Fixed { project_id, fen }),
+        ("rate", None, Some(bps)) if (1..=BPS_MAX).contains(&bps) => Some(Pledge::Rate { project_id, bps }),
         _ => None,
     }
 }
 
-fn is_id(text: &str) -> bool {
+pub fn is_id(text: &[u8]) -> bool {
     (1..=ID_MAX).contains(&text.len())
 }
 
-fn has_twice(lines: &[Line]) -> bool {
+/// True if two lines have one number.
+pub fn has_twice(lines: &[Line]) -> bool {
+    if lines.is_sorted_by(|one, next| one.line < next.line) {
+        return false; // as nearly every source numbers them
+    }
     let mut numbers: Vec<u64> = lines.iter().map(|line| line.line).collect();
     numbers.sort_unstable();
     numbers.windows(2).any(|pair| pair[0] == pair[1])

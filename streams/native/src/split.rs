@@ -2,14 +2,16 @@
 
 use indexmap::IndexMap;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyString};
+use pyo3::types::PyBytes;
 use rustc_hash::FxHashMap;
 
+use crate::compact::compact_order;
 use crate::fault::Fault;
 use crate::judged::{OwnedOrder, owned_order};
 use crate::ledger::{PendingOrder, remember_pending, restore_donation, say_donation, say_order, write_donation};
 use crate::memory::{OrderMemory, fingerprint, hash_id};
 use crate::order::{Line, Order, Pledge, plain_order};
+use crate::partitioner::partition_of;
 use crate::reader::{Aborted, Reader, Record};
 use crate::text;
 use crate::writer::{Finished, NO_HEADERS, Packer, Writer};
@@ -64,12 +66,13 @@ struct State {
     next_seq: u64,
     packer: Packer,
     donations: Writer,
-    projects: IndexMap<Box<str>, Project>,
+    projects: IndexMap<Box<[u8]>, Project>,
     touched: Vec<u32>, // projects with cells, in the order in which they came
     cells: Vec<Cell>,
     cell_of: FxHashMap<(u32, i64), u32>,
     refused: Vec<Refused>,
     counts: Counts,
+    lines: Vec<Line<'static>>, // none: only the memory, for the next order's
     said: Vec<u8>,
     value: Vec<u8>,
 }
@@ -106,6 +109,7 @@ impl Splitter {
             cell_of: FxHashMap::default(),
             refused: Vec::new(),
             counts: Counts::default(),
+            lines: Vec::new(),
             said: Vec::new(),
             value: Vec::new(),
         };
@@ -143,8 +147,7 @@ impl Splitter {
 
     /// The partial sums since the last call, as finished batches by partition of `project-deltas`.
     ///
-    /// `mark` goes behind the sums of each partition that has some, `lone_mark` to the others, if there is one;
-    /// `partition_of` is asked once for each project's key.
+    /// `mark` goes behind the sums of each partition that has some, `lone_mark` to the others, if there is one.
     fn take_deltas<'py>(
         &mut self,
         py: Python<'py>,
@@ -152,16 +155,8 @@ impl Splitter {
         now_ms: i64,
         mark: &[u8],
         lone_mark: Option<&[u8]>,
-        partition_of: &Bound<'py, PyAny>,
     ) -> PyResult<Vec<(usize, FinishedInPython<'py>)>> {
         let state = &mut self.state;
-        for &project in &state.touched {
-            if let Some((name, project)) = state.projects.get_index_mut(project as usize)
-                && project.partition == NONE
-            {
-                project.partition = partition_of.call1((PyBytes::new(py, name.as_bytes()),))?.extract()?;
-            }
-        }
         let written = py.detach(|| state.write_deltas(partitions, now_ms, mark, lone_mark))?;
         Ok(written.into_iter().map(|(partition, batches)| (partition, to_python(py, batches))).collect())
     }
@@ -200,6 +195,12 @@ impl Splitter {
         self.state.memory.clock_ms
     }
 
+    /// How many projects' places are remembered.
+    #[getter]
+    fn projects(&self) -> usize {
+        self.state.projects.len()
+    }
+
     /// How many order ids are held.
     #[getter]
     fn ids(&self) -> usize {
@@ -219,10 +220,15 @@ pub fn to_python(py: Python, batches: Vec<Finished>) -> FinishedInPython {
 
 impl State {
     fn fold(&mut self, ask: &Ask, record: &Record) -> Result<(), Fault> {
-        match plain_order(record.key, record.value) {
-            Some(order) => self.split(ask, record, &order),
-            None => self.fold_odd(ask, record),
-        }
+        let mut lines = emptied(std::mem::take(&mut self.lines));
+        let order =
+            compact_order(record.key, record.value, &mut lines).or_else(|| plain_order(record.key, record.value));
+        let Some(order) = order else {
+            return self.fold_odd(ask, record);
+        };
+        self.split(ask, record, &order)?;
+        self.lines = emptied(order.lines);
+        Ok(())
     }
 
     /// A record that Python judges: mostly refused, sometimes right all the same.
@@ -254,7 +260,7 @@ impl State {
             if known == said {
                 self.counts.repeats += 1;
             } else {
-                let refusal = Python::attach(|py| ask.conflict.call1(py, (PyString::new(py, order.order_id),)))?;
+                let refusal = Python::attach(|py| ask.conflict.call1(py, (String::from_utf8_lossy(order.order_id),)))?;
                 self.refuse(record, refusal);
             }
             return Ok(());
@@ -296,7 +302,7 @@ impl State {
         let (project_id, fen) = gift(pledge, line.paid_fen);
         self.value.clear();
         write_donation(&mut self.value, self.next_seq, record.offset, order, line, project_id, fen);
-        let key = order.buyer_id.as_bytes();
+        let key = order.buyer_id;
         self.donations.append(&mut self.packer, order.completed_at, Some(key), Some(&self.value), NO_HEADERS)?;
         self.next_seq += 1;
         self.counts.donations += 1;
@@ -305,7 +311,7 @@ impl State {
         Ok(())
     }
 
-    fn add_to_sums(&mut self, project_id: &str, completed_at: i64, fen: u64) {
+    fn add_to_sums(&mut self, project_id: &[u8], completed_at: i64, fen: u64) {
         let id = match self.projects.get_index_of(project_id) {
             Some(id) => id,
             None => {
@@ -351,10 +357,12 @@ impl State {
             let Some((name, project)) = self.projects.get_index_mut(project as usize) else {
                 continue;
             };
+            if project.partition == NONE {
+                project.partition = partition_of(name, partitions) as u32;
+            }
             let partition = project.partition as usize;
             write_delta(&mut self.value, &self.cells, project.first_cell);
-            let key = name.as_bytes();
-            writers[partition].append(&mut self.packer, now_ms, Some(key), Some(&self.value), NO_HEADERS)?;
+            writers[partition].append(&mut self.packer, now_ms, Some(name), Some(&self.value), NO_HEADERS)?;
             marks[partition] = Some(mark);
             (project.first_cell, project.last_cell) = (NONE, NONE);
         }
@@ -374,8 +382,14 @@ impl State {
     }
 }
 
+/// `lines` without any of them, to borrow from something else: collecting a vector's own items keeps its memory.
+fn emptied<'a>(mut lines: Vec<Line>) -> Vec<Line<'a>> {
+    lines.clear();
+    lines.into_iter().map(|_| unreachable!("it is empty")).collect()
+}
+
 /// What a line with a pledge donates, and to whom: `domain/programme.py` has the rule.
-fn gift<'a>(pledge: &Pledge<'a>, paid_fen: u64) -> (&'a str, u64) {
+fn gift<'a>(pledge: &Pledge<'a>, paid_fen: u64) -> (&'a [u8], u64) {
     match *pledge {
         Pledge::Fixed { project_id, fen } => (project_id, fen.min(paid_fen)),
         Pledge::Rate { project_id, bps } => {
