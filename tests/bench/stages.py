@@ -6,7 +6,7 @@ only warms up. CPU is this thread's, in ns an order; of all rounds the least cou
 only adds. What a worker does besides (fetching, sending, asyncio) isn't in here; `make bench` has the whole.
 
 Some stages are parts of one call. They are told apart by calls that do less: the fold of orders that came before writes
-nothing, `readings` only reads, and where batches are as large as a commit all packing is done at its end.
+nothing, `readings` only reads, and `packed_sizes` packs what a fold has written once more.
 """
 
 import argparse
@@ -34,7 +34,6 @@ PARTITIONS = 8
 SENT_RECORDS = 1_024  # records of a batch: `everycent simulate` spreads chunks of 8,192 over the partitions
 FETCH_BATCHES = 6  # some 256 KiB, which is what a fetch asks for
 HEADER_BYTES = 61
-WHOLE_COMMIT_BYTES = 1 << 30
 T = TypeVar("T")
 
 
@@ -86,13 +85,12 @@ def _fetches(records: Sequence[Made]) -> list[Fetch]:
 class Hot:
     """Both stages over all partitions, as a worker has them."""
 
-    def __init__(self, batch_bytes: int = limits.OUTGOING_BATCH_BYTES) -> None:
+    def __init__(self) -> None:
         self._settings = Settings(partitions=PARTITIONS)
-        self._clock_ms = 0
         self._splitters = [
             extension.Splitter(
                 self._settings.dedupe_horizon_hours * HOUR_MS,
-                batch_bytes,
+                limits.OUTGOING_BATCH_BYTES,
                 limits.ZSTD_LEVEL,
                 decode_order,
                 too_far_in_future,
@@ -121,6 +119,11 @@ class Hot:
         deltas = [bytearray() for _ in range(PARTITIONS)]
         for splitter in self._splitters:
             written = clock.time("donations: the last batch", splitter.take_donations)
+            unpacked = [bytes(cramjam.zstd.decompress(body)) for data, _ in written for body in bodies(data)]
+            clock.time(
+                "donations packed",
+                lambda unpacked=unpacked: extension.packed_sizes(unpacked, limits.ZSTD_LEVEL),
+            )
             self._stamp(clock, written)
             _add(figures, "donations", "donation_bytes", written)
             by_partition = clock.time(
@@ -212,11 +215,6 @@ def measure(rounds: Sequence[Round], runs: int) -> dict[str, dict[str, float]]:
                 again = Clock()
                 hot.fold(taken, again)
                 take({"orders folded that came before": again.spent["orders folded"]}, orders)
-        whole = Hot(WHOLE_COMMIT_BYTES)
-        for number, (taken, orders) in enumerate(zip(rounds, sizes, strict=True)):
-            clock, _ = whole.run(taken)
-            if number:
-                take({"orders folded, unpacked": clock.spent["orders folded"]}, orders)
     return {"ns": least, "written": figures}
 
 
@@ -226,14 +224,14 @@ def _calls(taken: Round) -> list[tuple[bytes, list[tuple[int, int]], int]]:
 
 def stages(ns: dict[str, float]) -> list[tuple[str, float]]:
     """The way of an order, stage by stage; the first ones are parts of one call, told apart."""
-    folded, again = ns["orders folded, unpacked"], ns["orders folded that came before"]
-    packed = ns["orders folded"] - folded + ns["donations: the last batch"]
+    again, packed = ns["orders folded that came before"], ns["donations packed"]
+    folded = ns["orders folded"] + ns["donations: the last batch"]
     return [
         ("a fetch's headers and checksums", ns["checksums"]),
         ("unpacked (zstd)", ns["unpacked"]),
         ("records and orders read", ns["read"] - ns["unpacked"] - ns["checksums"]),
         ("fingerprint, looked up", again - ns["read"]),
-        ("remembered, donations written, summed up", folded - again),
+        ("remembered, donations written, summed up", folded - again - packed),
         ("donations packed (zstd)", packed),
         ("partial sums written and packed", ns["sums: written and packed"]),
         ("batches stamped: checksums", ns["batches: stamped"]),

@@ -26,6 +26,7 @@ mod writer;
 mod _everycent {
     use pyo3::exceptions::PyValueError;
     use pyo3::prelude::*;
+    use pyo3::pybacked::PyBackedBytes;
     use pyo3::types::PyBytes;
 
     #[pymodule_export]
@@ -64,6 +65,12 @@ mod _everycent {
             })
         })?;
         Ok((compact, plain, odd))
+    }
+
+    /// How many bytes each of `bodies`, records as a batch holds them, takes when it is packed. For measurements.
+    #[pyfunction]
+    fn packed_sizes(py: Python, bodies: Vec<PyBackedBytes>, level: i32) -> PyResult<Vec<usize>> {
+        Ok(py.detach(|| crate::writer::packed_sizes(&bodies, level))?)
     }
 
     /// A finished batch with its producer and sequence number written in. Raises ValueError if it is no batch.

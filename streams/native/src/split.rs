@@ -321,15 +321,18 @@ impl State {
         } as u32;
         let minute_ms = completed_at - completed_at % MINUTE_MS;
         let new = self.cells.len() as u32;
-        let cell = *self.cell_of.entry((id, minute_ms)).or_insert(new);
-        if cell != new {
-            let cell = &mut self.cells[cell as usize];
+        let project = &mut self.projects[id as usize];
+        // Time goes on: mostly it is the minute of the project's last cell, and no table is looked into.
+        let cell = match self.cells.get(project.last_cell as usize) {
+            Some(cell) if cell.minute_ms == minute_ms => project.last_cell,
+            _ => *self.cell_of.entry((id, minute_ms)).or_insert(new),
+        };
+        if let Some(cell) = self.cells.get_mut(cell as usize) {
             cell.fen += fen;
             cell.donations += 1;
             return;
         }
         self.cells.push(Cell { minute_ms, fen, donations: 1, next: NONE });
-        let project = &mut self.projects[id as usize];
         if project.first_cell == NONE {
             project.first_cell = new;
             self.touched.push(id);
