@@ -81,6 +81,9 @@ def bench(
     peer_orders: Annotated[int, typer.Option(min=10, help="Orders of a run of plain Faust.")] = 10_000,
     entries: Annotated[int, typer.Option(min=100, help="Window totals to restore.")] = 1_000_000,
     ids: Annotated[int, typer.Option(min=20_000, help="Orders to restore the memory of repeats from.")] = 1_000_000,
+    index_ids: Annotated[
+        int, typer.Option(min=10_000, help="Donations in the ledger's index; 100,000,000 take 2 GB of disk.")
+    ] = 1_000_000,
     runs: Annotated[int, typer.Option(min=1, max=100, help="Counted runs of each size.")] = 3,
     seconds: Annotated[float, typer.Option(min=20, help="How long latency, or a worker at rest, is looked at.")] = 60,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the load.")] = 1,
@@ -119,7 +122,9 @@ def bench(
         "jobs": {},
     }
     with _broker(settings, needed=jobs != [Job.DEDUPE], embedded=embedded) as address:
-        options = Options(address, orders, peer_orders, entries, ids, runs, seed, audit, scenario, seconds, peers)
+        options = Options(
+            address, orders, peer_orders, entries, ids, runs, seed, audit, scenario, seconds, peers, index_ids
+        )
         for job in jobs:
             started, load_average = time.monotonic(), machine.load_average()
             result = asyncio.run(RUN[job](options))

@@ -1,11 +1,14 @@
-"""The public ledger: donations from the topic to durable tiles, checks, and receipts.
+"""The public ledger: donations from the topic to durable tiles, checks, receipts and look-ups.
 
 `everycent ledger run --until-end` over a backlog of one partition, one checkpoint a second, in a process of its own:
-CPU of the whole process (its start included) and, between two sizes, of each further leaf. `fsck --files-only` over the
-same files. The rules: what the pure rules take of it, in this process, from a donation's JSON to its entry, its hash,
-the tree and the bundle, without Kafka and disk (`python -m tests.bench.job_ledger` prints these and the receipts
-alone). Overhead: all bytes of the log's files less the entries' own. A receipt: proof, salt and text, from a log of
-10^8 leaves whose tiles are made instead of read, as all its leaves are alike.
+CPU of the whole process (its start included) and, between two sizes, CPU and wall time of each further leaf. `fsck`
+over the same files, against the topic and with `--files-only`. The rules: what they take of it, in this process, from
+packed donations to entries, hashes, tree and bundles, without Kafka and disk, in Rust and in Python
+(`python -m tests.bench.job_ledger` prints these and the receipts alone). Overhead: all bytes of the log's files less
+the entries' own. Receipts: `tests/bench/ledger_proofs.py`. Look-ups: `tests/bench/ledger_index.py`, `--index-ids`.
+
+Files are made by the hundred a second, so the filesystem matters: ext4 passes over each inode that was deleted within
+the last minutes whenever it makes a file. Where others delete files by the thousand, let TMPDIR name a disk of its own.
 """
 
 import asyncio
@@ -14,31 +17,30 @@ import resource
 import sys
 import time
 from pathlib import Path
-from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
-from schemas.donation import Donation, encode_donation
+from schemas.donation import encode_donation
 from streams.engine.sender import open_sender
 from streams.errors import UserError
-from streams.ledger.checkpoint import Checkpoint
-from streams.ledger.leaf import Salts, encode_leaf, entries_of, leaf_of
-from streams.ledger.notes import SignerKey, sign_note
-from streams.ledger.published import PublishedLog
-from streams.ledger.receipt import make_receipt
-from streams.ledger.tiles import TILE_WIDTH, TileTree, pack_entries
-from streams.ledger.tree import leaf_hash, node_hash, tree_root
+from streams.ledger.leaf import Salts, encode_leaf, leaf_of
+from streams.ledger.tiles import TileTree
 from streams.ledger_service.keys import log_origin, make_keys
+from streams.ledger_service.leaves import LeafMaker, hashing
+from streams.native import extension
 from streams.settings import Settings, child_environment
+from tests.bench import ledger_index, ledger_proofs
 from tests.bench.deployments import deployment
 from tests.bench.figures import figure, slopes
+from tests.bench.ledger_proofs import TARGET_RECEIPT_MS, donation
 from tests.bench.options import Options, say
+from tests.native.batches import packed
 
 CHUNK = 20_000
-RECEIPTS = 200
 RULE_RUNS = 5
 LARGE = 10**8
-TARGET_LEAF_US, TARGET_OVERHEAD_BYTES, TARGET_RECEIPT_MS = 10, 60, 5
+TARGET_LEAF_US, TARGET_LEAVES_A_SECOND = 10, 100_000
+TARGET_OVERHEAD_BYTES, TARGET_LOOK_UP_US = 60, 1_000
 
 
 async def run(options: Options) -> dict[str, Any]:
@@ -47,25 +49,46 @@ async def run(options: Options) -> dict[str, Any]:
         for name, leaves in (("small", options.orders // 5), ("large", options.orders)):
             say(f"ledger: run {number + 1}, {leaves:,} donations")
             runs[name].append(await _measure(options, leaves))
-    receipt_ms = _receipts()
-    leaf_us = [s * 1e6 for s in slopes(runs["small"], runs["large"], "cpu_seconds", "leaves")]
-    fsck_us = [s * 1e6 for s in slopes(runs["small"], runs["large"], "fsck_cpu_seconds", "leaves")]
+    say(f"ledger: an index of {options.index_ids:,} ids")
+    index = ledger_index.measure(options.index_ids)
     return {
         "command": "everycent ledger run --until-end",
-        "arguments": {"partitions": 1, "donations": options.orders},
+        "arguments": {"partitions": 1, "donations": options.orders, "index_ids": index["ids"]},
         "method": __doc__,
         "right": all(each["right"] for each in (*runs["small"], *runs["large"])),
         "figures": {
-            "cpu_us_per_further_leaf": figure(leaf_us, at_most=TARGET_LEAF_US),
-            "leaves_per_second": figure([each["leaves"] / each["seconds"] for each in runs["large"]]),
-            "fsck_cpu_us_per_further_leaf": figure(fsck_us, at_most=TARGET_LEAF_US),
+            **_leaf_figures(runs["small"], runs["large"]),
             "overhead_bytes_per_leaf": figure(
                 [each["overhead_bytes"] for each in runs["large"]], at_most=TARGET_OVERHEAD_BYTES
             ),
-            "rules_cpu_us_per_leaf": figure([_rules(options.orders // 10) for _ in range(RULE_RUNS)]),
-            "receipt_ms": figure(receipt_ms, at_most=TARGET_RECEIPT_MS),
+            **_all_rules(max(options.orders // 10, CHUNK)),
+            "index_cpu_us_per_id": figure([index["cpu_us_per_leaf"]]),
+            "index_bytes_per_id": figure([index["bytes_per_id"]]),
+            "look_up_cold_p99_us": figure([index["look_up"]["cold"]["p99_us"]], at_most=TARGET_LOOK_UP_US),
+            "look_up_warm_p99_us": figure([index["look_up"]["warm"]["p99_us"]], at_most=TARGET_LOOK_UP_US),
+            **_receipts(),
         },
         "runs": runs,
+        "index": index,
+    }
+
+
+def _leaf_figures(small: list[dict[str, Any]], large: list[dict[str, Any]]) -> dict[str, Any]:
+    """CPU of each further leaf, of the role and of both checks; leaves a second by the clock."""
+    cpu = {
+        "cpu_us_per_further_leaf": "cpu_seconds",
+        "fsck_cpu_us_per_further_leaf": "fsck_cpu_seconds",
+        "fsck_files_cpu_us_per_further_leaf": "fsck_files_cpu_seconds",
+    }
+    return {
+        **{
+            name: figure([s * 1e6 for s in slopes(small, large, of, "leaves")], at_most=TARGET_LEAF_US)
+            for name, of in cpu.items()
+        },
+        "further_leaves_per_second": figure(
+            [1 / s for s in slopes(small, large, "seconds", "leaves")], at_least=TARGET_LEAVES_A_SECOND
+        ),
+        "leaves_per_second": figure([each["leaves"] / each["seconds"] for each in large]),
     }
 
 
@@ -78,13 +101,15 @@ async def _measure(options: Options, leaves: int) -> dict[str, Any]:
             make_keys(Path(settings.ledger_keys), [log_origin(settings.ledger_name, 0)])
             entry_bytes = await _put(settings, leaves)
             seconds, cpu = await _command(settings, "run", "--until-end")
-        _, fsck_cpu = await _command(settings, "fsck", "--files-only", "--json")
+            _, fsck_cpu = await _command(settings, "fsck", "--json")
+        _, files_cpu = await _command(settings, "fsck", "--files-only", "--json")
         size, published = _published(Path(settings.ledger_dir))
     return {
         "leaves": leaves,
         "seconds": seconds,
         "cpu_seconds": cpu,
         "fsck_cpu_seconds": fsck_cpu,
+        "fsck_files_cpu_seconds": files_cpu,
         "overhead_bytes": (size - entry_bytes) / leaves,
         "right": published == leaves,  # and fsck has found nothing, or its status had ended this
     }
@@ -101,18 +126,11 @@ async def _put(settings: Settings, leaves: int) -> int:
     entry_bytes, salts = 0, Salts(bytes(32))
     async with open_sender(settings, settings.topics.donations) as sender:
         for start in range(0, leaves, CHUNK):
-            donations = [_donation(seq) for seq in range(start, min(leaves, start + CHUNK))]
+            donations = [donation(seq) for seq in range(start, min(leaves, start + CHUNK))]
             entry_bytes += sum(len(encode_leaf(leaf_of(each, salts))) for each in donations)
             await sender.send([each.buyer_id.encode() for each in donations], [encode_donation(e) for e in donations])
         await sender.flush()
     return entry_bytes
-
-
-def _donation(seq: int) -> Donation:
-    order = str(1_400_000_000_000_000_000 + seq)
-    buyer, merchant = f"b{seq * 7919 % 480_000_000}", f"m{seq % 2_500_000}"
-    item, project, at_ms = f"i{seq % 10**7}", f"P{seq % 30_000:05d}", 1_605_024_000_000 + seq
-    return Donation(f"{order}:0", seq, order, 0, buyer, merchant, item, project, 2, at_ms, seq)
 
 
 async def _command(settings: Settings, *words: str) -> tuple[float, float]:
@@ -132,52 +150,44 @@ async def _command(settings: Settings, *words: str) -> tuple[float, float]:
 
 
 class _Record(NamedTuple):
-    """What the ledger reads of a donation's record."""
+    """A donation's record."""
 
     offset: int
     value: bytes
+    timestamp: int
+    key: bytes
 
 
-def _rules(leaves: int) -> float:
+def _rules(leaves: int, *, native: bool) -> float:
     """CPU µs a leaf."""
-    records = [_Record(seq, encode_donation(_donation(seq))) for seq in range(leaves)]
-    salts, tree = Salts(bytes(32)), TileTree()
+    records = [_Record(seq, encode_donation(one := donation(seq)), 0, one.buyer_id.encode()) for seq in range(leaves)]
+    chunks = [records[start : start + CHUNK] for start in range(0, leaves, CHUNK)]
+    fetches = [packed(chunk) for chunk in chunks] if native else chunks
+    maker, tree = LeafMaker(Salts(bytes(32)), native=native), TileTree(hashing(native).root_of)
     began = time.process_time()
-    for start in range(0, leaves, CHUNK):
-        entries = entries_of(records[start : start + CHUNK], start, salts)
-        tree.append(b"".join([leaf_hash(entry) for entry in entries]))
-        for at in range(0, len(entries), TILE_WIDTH):
-            pack_entries(entries[at : at + TILE_WIDTH])
+    for number, fetched in enumerate(fetches):
+        tree.append(maker.make(fetched, number * CHUNK).hashes)
     tree.root()
     return (time.process_time() - began) / leaves * 1e6
 
 
-def _receipts() -> list[float]:
-    """ms each."""
-    origin, salts = "bench/donations/0", Salts(bytes(32))
-    signer = SignerKey.from_seed(origin, bytes(32))
-    entry = encode_leaf(leaf_of(_donation(7), salts))
-    levels = [leaf_hash(entry)]
-    while len(levels) < 64:
-        levels.append(node_hash(levels[-1], levels[-1]))
+def _all_rules(leaves: int) -> dict[str, Any]:
+    ways = {"rules_cpu_us_per_leaf": True, "rules_python_cpu_us_per_leaf": False}
+    return {
+        name: figure([_rules(leaves, native=native) for _ in range(RULE_RUNS)])
+        for name, native in ways.items()
+        if not native or extension is not None
+    }
 
-    def fetch(path: str) -> bytes:
-        level = path.split("/")[1]
-        return pack_entries([entry] * TILE_WIDTH) if level == "entries" else levels[8 * int(level)] * TILE_WIDTH
 
-    log = PublishedLog(fetch)
-    root = tree_root(lambda level, _: levels[level], LARGE)
-    note = sign_note(Checkpoint(origin, LARGE, root).text(), [signer])
-    took = []
-    for number in range(RECEIPTS):
-        index = number * (LARGE // RECEIPTS) + 7
-        began = time.perf_counter()
-        data = bytes(make_receipt(log, note, index, salts))
-        took.append((time.perf_counter() - began) * 1_000)
-    assert len(data) < 5_000
-    return [median(took)]
+def _receipts() -> dict[str, Any]:
+    """From a log of 10^8 leaves, and how they grow from 10^3 to 10^10."""
+    grown = ledger_proofs.growth()
+    return {
+        "receipt_ms": figure([ledger_proofs.receipts(LARGE)["make_ms"] for _ in range(5)], at_most=TARGET_RECEIPT_MS),
+        "receipts": {size: dict(found) for size, found in grown.items()},
+    }
 
 
 if __name__ == "__main__":
-    rules = figure([_rules(200_000) for _ in range(RULE_RUNS)])
-    print(json.dumps({"rules_cpu_us_per_leaf": rules, "receipt_ms": figure(_receipts())}))
+    print(json.dumps({**_all_rules(200_000), **_receipts()}))

@@ -38,6 +38,7 @@ class Options:
     scenario: Scenario = Scenario.STEADY
     seconds: float = 60
     peers: PeerOptions = PeerOptions()
+    index_ids: int = 1_000_000  # of the ledger's index
 
     def plan(self, orders: int) -> LoadPlan:
         """The load of a run over so many orders."""
