@@ -128,7 +128,7 @@ class Collector:
         if answer.checkpoint.size > mine.size:
             return False
         found = compare(answer.checkpoint, mine, PublishedLog(folder_fetch(folder)).tile)
-        if found.verdict is Verdict.CONSISTENT:
+        if found.verdict is not Verdict.CONTRADICTION:  # else our own files are damaged; fsck says where
             return False
         try:
             open_checkpoint(answer.note, [*self._policy.log_keys, *self._own_keys()])

@@ -11,6 +11,7 @@ where it has none. A smaller one than before may be a cache's doing, and so may 
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -38,6 +39,7 @@ from streams.ledger_service.witness_store import WitnessStore, published_path
 logger = structlog.get_logger(__name__)
 
 LOGS_AT_ONCE = 8
+TURN_MAX_S = 5.0  # whoever watches the witness hears of it so often, though it waits
 CONVICTED = "convicted"  # the charge of an alarm that was raised in an earlier look, or by an earlier process
 _NO = Verdict.UNPROVEN
 
@@ -116,6 +118,7 @@ class Witness:
             log.origin: Standing(store.cosigned_at_s(log.origin) or now_s, dict.fromkeys(watch.peers, now_s))
             for log in watch.logs
         }
+        self.turns = 0  # differs whenever it has got on
         for log in watch.logs:
             self._note_cosigned(log)
 
@@ -131,6 +134,7 @@ class Witness:
 
     async def _look_around(self, log: WatchedLog) -> None:
         standing = self.standings[log.origin]
+        self.turns += 1
         standing.raised = set()
         outcome = await self._look_at(log)
         for peer in self._watch.peers:
@@ -271,6 +275,8 @@ class Witness:
         """One line for an alarm, once for as long as it stays the same."""
         standing = self.standings[log.origin]
         standing.raised.add(charge)
+        if charge == CONVICTED and standing.told:
+            return  # this process has told what for
         told = f"{why} {evidence}"
         if standing.told.get(charge) != told:
             kept = str(evidence) if evidence else "none"
@@ -285,9 +291,11 @@ class Witness:
 
 async def follow(witness: Witness, stop: asyncio.Event, interval_s: float) -> None:
     """Look again and again until `stop`. Raises ClockError, OSError."""
+    clock_s = asyncio.get_running_loop().time
     while not stop.is_set():
         await witness.look()
-        try:
-            await asyncio.wait_for(stop.wait(), interval_s)
-        except TimeoutError:
-            continue
+        due_s = clock_s() + interval_s
+        while not stop.is_set() and (left_s := due_s - clock_s()) > 0:
+            witness.turns += 1
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), min(left_s, TURN_MAX_S))

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import structlog
 from aiohttp import web
-from prometheus_client import CollectorRegistry
 
 from streams.errors import ExitStatus, UserError
 from streams.ledger.notes import KeyType, VerifierKey
@@ -20,9 +19,8 @@ from streams.ledger_service.remote import Remote, check_address
 from streams.ledger_service.witness import Outcome, Watch, WatchedLog, Witness, follow
 from streams.ledger_service.witness_metrics import WitnessCollector
 from streams.ledger_service.witness_store import WitnessStore, load_witness_key
-from streams.metrics import register
-from streams.metrics_server import Probes, serving
 from streams.settings import Settings
+from streams.supervision import Service, supervised
 
 logger = structlog.get_logger(__name__)
 
@@ -143,8 +141,8 @@ def _status(outcomes: Sequence[Outcome | None], *, once: bool) -> ExitStatus:
 async def _serve(stack: AsyncExitStack, settings: Settings, witness: Witness, port: Port, *, once: bool) -> None:
     if once:
         return
-    registry = register(CollectorRegistry(), WitnessCollector(lambda: witness.standings))
-    stack.enter_context(serving(settings.metrics_port, registry, Probes(health=list, readiness=list)))
+    collector = WitnessCollector(lambda: witness.standings)
+    stack.enter_context(supervised(settings, Service(collector, lambda: {"witness": witness.turns}, list)))
     if port.port:
         address = await stack.enter_async_context(serving_public(Path(settings.witness_public), port))
         logger.info("cosignatures are served", address=address)

@@ -125,7 +125,11 @@ class WitnessStore:
         """
         self.check_clock(now_s)
         at_s = max(now_s, self.last_s)
-        origin = checkpoint_of(note).origin
+        checkpoint = checkpoint_of(note)
+        origin = checkpoint.origin
+        before = self._cosigned.get(origin)
+        if before is not None and checkpoint_of(before).size >= checkpoint.size:
+            raise ValueError(f"{checkpoint} would be cosigned after {checkpoint_of(before)}")  # a bug of ours
         cosigned = note.with_signatures([self._signer.cosign(note.text, at_s)])
         self.last_s = at_s  # even if what follows fails: it may have been written
         write_durably(

@@ -1,5 +1,6 @@
 """`docs/metrics.md`, made from the metrics themselves."""
 
+from streams.ledger_service.witness_metrics import WITNESS_METRICS
 from streams.metrics import Kind, Metric, Worker
 from streams.metrics_server import PAGES
 from streams.metrics_service import METRICS
@@ -25,6 +26,9 @@ with metrics of their own. `/healthz` answers 503 when one of their loops doesn'
 `EVERYCENT_STALL_TIMEOUT_S`, and after all of it the process ends; a loop that waits for a broker that is away gets on.
 `/readyz` answers 503 until they have caught up with what stood on the topics at their start.
 
+`everycent_witness_…` (`streams/ledger_service/witness_metrics.py`) are of [a witness](witnesses.md), which others run:
+one series for each log that it watches.
+
 `stage` is `split` or `totals`, `topic` and `partition` are those of the input. No label has an id of a project, an
 order or a person. Besides these, the Python library's metrics of the process (`process_…`, `python_…`) are served.
 [The runbook](runbook.md) has the alerts that go by them.
@@ -33,7 +37,7 @@ order or a person. Besides these, the Python library's metrics of the process (`
 
 def metrics_page() -> str:
     """The page's text."""
-    return "\n".join([HEAD, *(_section(metric) for metric in METRICS)])
+    return "\n".join([HEAD, *(_section(metric) for metric in (*METRICS, *WITNESS_METRICS))])
 
 
 def _section(metric: Metric) -> str:

@@ -3,10 +3,12 @@
 import os
 import shutil
 import signal
+import socket
 import stat
 import subprocess
 import sys
 import time
+import urllib.request
 from itertools import pairwise
 
 import pytest
@@ -82,9 +84,19 @@ def test_after_a_fault_at_any_file_operation_nothing_that_was_public_is_forgotte
         assert public_note(folder) == mine
         if store.conviction(ORIGIN) is None:
             assert not list((folder / "public").glob("evidence/*"))
-        store.cosign(notes[-1], NOW_S + 100)
+        if mine is None or checkpoint_of(mine).size < SIZES[-1]:
+            store.cosign(notes[-1], NOW_S + 100)
         assert checkpoint_of(public_note(folder)).size == SIZES[-1]
         shutil.rmtree(folder)
+
+
+def test_a_smaller_tree_or_another_of_the_same_size_is_never_cosigned_whoever_asks(tmp_path, notes):
+    store = store_in(tmp_path)
+    store.cosign(notes[1], NOW_S)
+    for note in notes[:2]:
+        with pytest.raises(ValueError, match="would be cosigned after"):
+            store.cosign(note, NOW_S + 1)
+    assert checkpoint_of(public_note(tmp_path)).size == SIZES[1]
 
 
 def test_a_record_that_is_damaged_or_anothers_is_told_and_never_passed_over(tmp_path, notes):
@@ -276,3 +288,53 @@ def test_a_witness_that_is_killed_again_and_again_publishes_one_history(tmp_path
 
 def consistency(log: GrowingLog, old: int, new: int) -> list[bytes]:
     return consistency_proof(log.writer.log.nodes(log.writer.size), old, new)
+
+
+def test_a_following_witness_serves_its_cosignatures_and_metrics_and_ends_in_order_at_a_signal(tmp_path, made):
+    with socket.socket() as one, socket.socket() as other:
+        one.bind(("127.0.0.1", 0))
+        other.bind(("127.0.0.1", 0))
+        port, metrics_port = one.getsockname()[1], other.getsockname()[1]
+    env = {**os.environ, **environment(tmp_path), "EVERYCENT_METRICS_PORT": str(metrics_port)}
+    process = subprocess.Popen(
+        command(tmp_path, "--port", str(port)), env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        note = fetch(f"http://127.0.0.1:{port}/{published_path(ORIGIN)}")
+        assert checkpoint_of(Note.parse(note)).size == 300
+        made.grow(400)
+        deadline = time.monotonic() + 60
+        while f'cosigned_leaves{{log="{ORIGIN}"}} 400.0' not in (text := fetch(metrics(metrics_port)).decode()):
+            assert time.monotonic() < deadline, text
+            time.sleep(0.1)
+        assert f'everycent_witness_alarm{{log="{ORIGIN}"}} 0.0' in text
+        assert fetch(f"http://127.0.0.1:{metrics_port}/healthz")
+        GrowingLog(tmp_path / "liar", 200).grow(400).take_place_of(made)
+        while f'everycent_witness_alarm{{log="{ORIGIN}"}} 1.0' not in fetch(metrics(metrics_port)).decode():
+            assert time.monotonic() < deadline + 60
+            time.sleep(0.1)
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=60)
+        assert process.returncode == 1
+        assert errors.count("ALARM: the log can't be trusted") == 1
+        assert "Traceback" not in errors
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def metrics(port: int) -> str:
+    return f"http://127.0.0.1:{port}/metrics"
+
+
+def fetch(url: str) -> bytes:
+    """As soon as there is an answer."""
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            with urllib.request.urlopen(url, timeout=10) as response:
+                return response.read()
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)

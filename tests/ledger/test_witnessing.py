@@ -103,6 +103,13 @@ def test_a_leaf_that_was_changed_is_a_contradiction_from_that_leaf_on_and_never_
             assert found is wanted, (old, new)
 
 
+def test_a_look_at_a_log_of_ten_billion_leaves_takes_five_tiles():
+    chance = random.Random(7)
+    for size in (10**5, 10**6, 10**8, 10**10):
+        for _ in range(500):
+            assert len(tiles_to_compare(size - chance.randrange(1, 50_000), size)) <= 5
+
+
 def zeroed(log, asked, harmed):
     """One tile holds zeroes."""
     read = reader(log, asked)
