@@ -85,6 +85,8 @@ class Settings(BaseSettings):
     """Origins whose pages may read the API, separated by commas, such as `https://a.example`; empty: none."""
     serve_ledger_dir: str = ""
     """Folder of the public ledger that `serve` serves at `/ledger/`; empty: none."""
+    serve_link_keys: str = ""
+    """File of public keys (of `ledger link-keygen`) whose links show donors their donations; empty: no such page."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The least severe log line that is written."""
     log_format: Literal["console", "json"] = "console"

@@ -47,6 +47,8 @@ MAY_IMPORT = {
     "streams.serve": (
         *("schemas", "streams.domain", "streams.serve", *FOUNDATION),
         *("streams.engine.reader", "streams.engine.connection", *SUPERVISION),
+        # For donors: their receipts, and the page that checks them. No keys, no followers.
+        *("streams.ledger", "streams.verify_page", "streams.ledger_service.receipts"),
     ),
     # The public ledger: rules as pure as the domain's, and the files, keys and followers that live by them.
     "streams.ledger": ("schemas", "streams.ledger"),

@@ -13,6 +13,7 @@ import typer
 
 from streams.cli.ledger_collect import collect
 from streams.cli.ledger_fsck import fsck
+from streams.cli.ledger_links import link, link_keygen
 from streams.cli.ledger_page import verify_page
 from streams.cli.ledger_receipts import receipt, verify
 from streams.cli.ledger_seals import check_day, seal
@@ -136,6 +137,8 @@ ledger.command()(fsck)
 ledger.command()(receipt)
 ledger.command()(verify)
 ledger.command(name="verify-page")(verify_page)
+ledger.command(name="link-keygen")(link_keygen)
+ledger.command()(link)
 ledger.command()(seal)
 ledger.command(name="check-day")(check_day)
 ledger.command()(witness)

@@ -6,7 +6,7 @@ The form is RFC 8785 (JCS): the members sorted by name, no white space, integers
 
 import hashlib
 from collections.abc import Iterable
-from typing import Annotated
+from typing import Annotated, Protocol
 
 import msgspec
 from msgspec import Meta, Struct
@@ -42,6 +42,13 @@ _decode = msgspec.json.Decoder(Leaf).decode
 
 class LeafError(ValueError):
     """An entry isn't a leaf in its one right form, or not the one that must come."""
+
+
+class SaltSource(Protocol):
+    """Whatever knows donations' salts."""
+
+    def of(self, donation_id: str) -> bytes:
+        """The donation's own salt."""
 
 
 class Salts:

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from streams.ledger.checkpoint import Checkpoint, parse_decimal
-from streams.ledger.leaf import Leaf, LeafError, Salts, decode_leaf, donor_of
+from streams.ledger.leaf import Leaf, LeafError, SaltSource, decode_leaf, donor_of
 from streams.ledger.notes import (
     KeyType,
     Note,
@@ -124,7 +124,7 @@ class Verified:
     cosigned_by: tuple[tuple[VerifierKey, int], ...] = ()
 
 
-def make_receipt(log: PublishedLog, note: Note, index: int, salts: Salts) -> Receipt:
+def make_receipt(log: PublishedLog, note: Note, index: int, salts: SaltSource) -> Receipt:
     """The receipt of leaf `index` under the checkpoint `note`, which must cover it."""
     size = checkpoint_of(note).size
     entry = log.entry(index, size)

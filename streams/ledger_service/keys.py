@@ -14,11 +14,13 @@ from pathlib import Path
 
 from streams.errors import UserError
 from streams.ledger.leaf import SECRET_BYTES, Salts
+from streams.ledger.links import links_origin
 from streams.ledger.notes import Note, NoteError, SignerKey, VerifierKey, check_name
 from streams.ledger.tiles import CHECKPOINT
 from streams.ledger_service.files import Disk, write_durably
 
 SIGNING_KEYS = "signing-keys"
+LINK_KEYS = "link-keys"
 DONOR_SECRET = "donor-secret"  # noqa: S105 - a file's name
 LAST_SIGNED = "last-signed"
 PUBLIC_KEYS = "keys.txt"  # in the public folder: every verifier key that its logs ever had
@@ -61,13 +63,35 @@ def make_keys(folder: Path, origins: Sequence[str], *, rotate: bool = False, ret
 
     `rotate`: a further key for each log, which signs beside the older ones. `retire`: each log keeps its newest alone.
     """
+    verifiers = _make_signers(folder, SIGNING_KEYS, origins, rotate=rotate, retire=retire)
+    if not (folder / DONOR_SECRET).exists():
+        secret = secrets.token_hex(SECRET_BYTES).encode() + b"\n"
+        write_durably(Disk(), folder, [(DONOR_SECRET, secret)], ONLY_OURS)
+    return verifiers
+
+
+def make_link_keys(folder: Path, name: str, *, rotate: bool = False, retire: bool = False) -> list[VerifierKey]:
+    """The same for the keys of donors' links to the deployment `name`, of which the newest one signs."""
+    return _make_signers(folder, LINK_KEYS, [links_origin(name)], rotate=rotate, retire=retire)
+
+
+def load_link_key(folder: Path, name: str) -> SignerKey:
+    """The key that signs links now. Raises UserError."""
+    path = folder / LINK_KEYS
+    found = [signer for signer in _read_signers(path, "link-keygen") if signer.verifier.name == links_origin(name)]
+    if not found:
+        raise UserError(f"{path} holds no key for {links_origin(name)!r}. Does EVERYCENT_LEDGER_NAME fit?")
+    return found[-1]
+
+
+def _make_signers(folder: Path, file: str, origins: Sequence[str], *, rotate: bool, retire: bool) -> list[VerifierKey]:
     for origin in origins:
         try:
             check_name(origin)
         except NoteError as error:
             raise UserError(f"EVERYCENT_LEDGER_NAME: {error}") from None
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path = folder / SIGNING_KEYS
+    path = folder / file
     signers = list(_read_signers(path)) if path.exists() else []
     before = list(signers)
     for origin in origins:
@@ -76,13 +100,9 @@ def make_keys(folder: Path, origins: Sequence[str], *, rotate: bool = False, ret
             signers.append(SignerKey.from_seed(origin, secrets.token_bytes(SEED_BYTES)))
         elif retire:
             signers = [signer for signer in signers if signer not in known[:-1]]
-    files: list[tuple[str, bytes]] = []
-    if not (folder / DONOR_SECRET).exists():
-        files.append((DONOR_SECRET, secrets.token_hex(SECRET_BYTES).encode() + b"\n"))
     if signers != before:
-        files.append((SIGNING_KEYS, "".join(f"{signer.secret_text()}\n" for signer in signers).encode()))
-    if files:
-        write_durably(Disk(), folder, files, ONLY_OURS)
+        text = "".join(f"{signer.secret_text()}\n" for signer in signers)
+        write_durably(Disk(), folder, [(file, text.encode())], ONLY_OURS)
     return [signer.verifier for origin in origins for signer in signers if signer.verifier.name == origin]
 
 
@@ -99,9 +119,10 @@ def load_salts(folder: Path) -> Salts:
         raise UserError(f"{path} doesn't hold {SECRET_BYTES} bytes in hex: restore it from a backup.") from None
 
 
-def _read_signers(path: Path) -> tuple[SignerKey, ...]:
+def _read_signers(path: Path, made_by: str = "keygen") -> tuple[SignerKey, ...]:
     try:
-        return tuple(SignerKey.parse(line) for line in read_secret(path).decode().splitlines() if line.strip())
+        data = read_secret(path, f"everycent ledger {made_by}")
+        return tuple(SignerKey.parse(line) for line in data.decode().splitlines() if line.strip())
     except (NoteError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: {error}") from None
 

@@ -5,7 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from streams.errors import UserError
-from streams.ledger.leaf import Salts, decode_leaf
+from streams.ledger.leaf import SaltSource, decode_leaf
 from streams.ledger.notes import Note, NoteError
 from streams.ledger.policy import Policy
 from streams.ledger.published import COSIGNED, PENDING, MissingFileError, PublishedLog, checkpoint_of
@@ -43,7 +43,7 @@ def update_index(
 
 
 def receipt_of(
-    folder: Path, index_folder: Path, salts: Salts, donation_id: str, policy: Policy | None = None
+    folder: Path, index_folder: Path, salts: SaltSource, donation_id: str, policy: Policy | None = None
 ) -> Receipt:
     """The receipt of a donation under the newest checkpoint that bears what `policy` asks for.
 

@@ -105,7 +105,8 @@ async def _answer_problems(request: web.Request, handler: Handler) -> web.Stream
 
 
 async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:
-    response.headers.update(SECURITY_HEADERS)
+    for name, value in SECURITY_HEADERS.items():
+        response.headers.setdefault(name, value)
     service = request.app[SERVICE]
     origin = request.headers.get("Origin")
     is_api = request.path.startswith(f"{BASE}/")

@@ -16,6 +16,12 @@ SEARCH_OFFSET_MAX = 10_000  # whoever looks further than that wants another sear
 RECENT_MINUTES = 30  # an event carries so many; a page that missed more asks for the day
 TOP_IN_EVENT = 10
 
+RECEIPTS_AT_ONCE = 4  # made for donors, each in a thread: the index is opened and some tiles are read
+RECEIPTS_WAITING_MAX = 100  # who comes then is asked to come again
+LINK_ASKS_MAX = 30  # of one donor's link in LINK_ASKS_WINDOW_S: more is no person
+LINK_ASKS_WINDOW_S = 60.0
+LINKS_REMEMBERED = 10_000  # for that; the oldest is forgotten first
+
 FETCH_MAX_RECORDS = 5_000  # taken into the index at a stretch: some 30 ms
 INDEX_CACHE_KIB = 64 * 1_024  # SQLite's share of memory; the rest of the index is on disk
 

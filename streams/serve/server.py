@@ -28,6 +28,7 @@ from streams.engine.reader import open_reader
 from streams.errors import UserError
 from streams.metrics_service import SERVE_METRICS, ServeStanding, ServiceCollector
 from streams.serve.connections import listening
+from streams.serve.donors import ReceiptDesk, add_donors, read_link_keys
 from streams.serve.follow import Follower
 from streams.serve.http import Service, make_app
 from streams.serve.hub import Hub
@@ -35,6 +36,7 @@ from streams.serve.index import TotalsIndex
 from streams.serve.ledger_files import add_ledger_files
 from streams.serve.looks import Looks
 from streams.serve.state import State
+from streams.serve.verify_file import add_verify_page
 from streams.settings import Settings
 from streams.supervision import Service as Supervised
 from streams.supervision import supervised
@@ -138,8 +140,7 @@ async def serving(
 
         service = Service(state, hub, wall_clock_ms, settings.serve_watchers_max, settings.serve_origins)
         app = make_app(service)
-        if settings.serve_ledger_dir:
-            add_ledger_files(app, Path(settings.serve_ledger_dir))
+        _add_ledger(app, settings)
         working: list[asyncio.Task[None]] = []
         try:
             async with _listening(app, settings) as address:
@@ -165,6 +166,17 @@ def _temporary_folder() -> Iterator[Path]:
             message = f"no folder for the index ({error.strerror}): TMPDIR must name one that can be written"
             raise UserError(message) from error
         yield Path(folder)
+
+
+def _add_ledger(app: web.Application, settings: Settings) -> None:
+    """What the server has of the public ledger: its files, the page that checks receipts, the donors' page."""
+    if settings.serve_ledger_dir:
+        add_ledger_files(app, Path(settings.serve_ledger_dir))
+    folder = Path(settings.serve_ledger_dir or settings.ledger_dir)
+    add_verify_page(app, folder)
+    if settings.serve_link_keys:
+        keys = read_link_keys(Path(settings.serve_link_keys))
+        add_donors(app, ReceiptDesk(folder, Path(settings.ledger_index)), keys, lambda: wall_clock_ms() // 1_000)
 
 
 async def _check_topics(settings: Settings) -> None:

@@ -2,13 +2,14 @@
 
 import { DayPage } from "./day.js";
 import { h, setText } from "./dom.js";
+import { DonationPage } from "./donation.js";
 import { Home } from "./home.js";
 import { ProjectPage } from "./project.js";
 import { Search } from "./search.js";
 import { load, save } from "./settings.js";
 import { words } from "./words.js";
 
-const PAGES = { "/": Home, "/project": ProjectPage, "/day": DayPage };
+const PAGES = { "/": Home, "/project": ProjectPage, "/day": DayPage, "/donation/": DonationPage };
 const THEMES = ["auto", "light", "dark"];
 const SIGNS = { auto: "◐", light: "○", dark: "●" };
 const root = document.documentElement;
