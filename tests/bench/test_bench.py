@@ -7,12 +7,13 @@ import sys
 
 import pytest
 
-from streams.domain.load import LoadPlan
+from streams.domain.load import LoadPlan, Scenario
 from streams.native import extension
 from tests.bench.deployments import deployment, differences, load_backlog, wait_drained
 from tests.bench.figures import figure, ratio, slopes
 from tests.bench.machine import REPOSITORY
 from tests.bench.processes import worker
+from tests.bench.stages import make_rounds, measure, stages
 
 
 def test_a_figure_is_the_median_with_its_spread():
@@ -23,6 +24,20 @@ def test_a_target_is_met_or_not():
     assert figure([9.0], at_most=10)["met"]
     assert not figure([11.0], at_most=10)["met"]
     assert not figure([9.0], at_least=10)["met"]
+
+
+@pytest.mark.skipif(extension is None, reason="the extension is not built")
+def test_each_stage_of_the_hot_path_is_measured_over_orders_that_are_all_compact():
+    rounds = make_rounds(3_000, Scenario.DOUBLE11, 2)
+    found = measure(rounds, 1)
+    rows = stages(found["ns"])
+    assert len(rows) == len(dict(rows)) == 10
+    assert sum(ns for _, ns in rows) > 100
+    assert 1 < found["written"]["donations"] < 1.3
+    for fetches in rounds[0]:
+        for data, position in fetches:
+            compact, plain, odd = extension.readings(data, [], position)
+            assert compact > 0 == plain + odd
 
 
 def test_without_a_run_there_is_no_figure():
