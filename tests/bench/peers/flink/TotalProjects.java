@@ -1,5 +1,6 @@
 import java.io.DataInputStream;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.util.ArrayList;
 import java.util.List;
 import org.apache.flink.api.java.tuple.Tuple2;
@@ -18,14 +19,17 @@ import org.apache.kafka.clients.producer.ProducerRecord;
  * Partial sums in, added to the totals of their project in all six windows; what changed is encoded and written once a
  * checkpoint, just before its barrier goes on.
  *
- * <p>The totals are plain objects, and go into a checkpoint as raw keyed state: one pass over them, in a dozen bytes
- * each. In a state table of Flink's a project that changes while a checkpoint is written would be copied first.
+ * <p>The totals are plain objects, and go into a checkpoint as raw keyed state. Flink wants all of it each time, but only
+ * what changed is encoded: it goes to the end of its project's log, some dozen bytes a total, which is written as it is.
+ * When it is restored the last of a total counts; a log that has grown to twice what it must hold is made anew. In a
+ * state table of Flink's each total would be encoded each time, and be copied if it changes meanwhile.
  */
 final class TotalProjects extends AbstractStreamOperator<ProducerRecord<byte[], byte[]>>
         implements OneInputStreamOperator<Tuple2<String, byte[]>, ProducerRecord<byte[], byte[]>> {
     private static final long serialVersionUID = 1;
     private static final long MINUTE_MS = 60_000;
     private static final int CHUNK_BYTES = 1 << 16;
+    private static final int LOG_BYTES = 64; // to begin with
 
     private final String topic;
     private final String zone;
@@ -33,7 +37,13 @@ final class TotalProjects extends AbstractStreamOperator<ProducerRecord<byte[], 
     private transient RunningTotals totals;
     private transient StreamRecord<ProducerRecord<byte[], byte[]>> out;
     private transient List<List<RunningTotals.Project>> byKeyGroup;
-    private transient int grouped;
+    private transient List<Log> logs; // by the project's number
+
+    /** What a checkpoint holds of a project's totals. */
+    private static final class Log {
+        final DataOutputSerializer bytes = new DataOutputSerializer(LOG_BYTES);
+        int count;
+    }
 
     TotalProjects(String prefix, String zone) {
         topic = prefix + "project-totals";
@@ -47,7 +57,10 @@ final class TotalProjects extends AbstractStreamOperator<ProducerRecord<byte[], 
 
     @Override
     public void prepareSnapshotPreBarrier(long checkpointId) {
-        totals.drain((key, value) -> output.collect(out.replace(new ProducerRecord<>(topic, key, value))));
+        totals.drain((total, key, value) -> {
+            output.collect(out.replace(new ProducerRecord<>(topic, key, value)));
+            append(total, log(total.project));
+        });
     }
 
     @Override
@@ -64,7 +77,7 @@ final class TotalProjects extends AbstractStreamOperator<ProducerRecord<byte[], 
         for (int i = 0; i < keyGroups(); i++) {
             byKeyGroup.add(new ArrayList<>());
         }
-        grouped = 0;
+        logs = new ArrayList<>();
         for (KeyGroupStatePartitionStreamProvider each : context.getRawKeyedStateInputs()) {
             restore(new DataInputStream(each.getStream()));
         }
@@ -73,11 +86,6 @@ final class TotalProjects extends AbstractStreamOperator<ProducerRecord<byte[], 
     @Override
     public void snapshotState(StateSnapshotContext context) throws Exception {
         super.snapshotState(context);
-        List<RunningTotals.Project> all = totals.projects();
-        for (; grouped < all.size(); grouped++) {
-            RunningTotals.Project project = all.get(grouped);
-            byKeyGroup.get(KeyGroupRangeAssignment.assignToKeyGroup(project.id, keyGroups())).add(project);
-        }
         KeyedStateCheckpointOutputStream to = context.getRawKeyedOperatorStateOutput();
         DataOutputSerializer buffer = new DataOutputSerializer(2 * CHUNK_BYTES);
         for (int keyGroup : to.getKeyGroupList()) {
@@ -103,17 +111,39 @@ final class TotalProjects extends AbstractStreamOperator<ProducerRecord<byte[], 
         buffer.clear();
     }
 
-    private static void write(RunningTotals.Project project, DataOutputSerializer to) throws IOException {
-        to.writeUTF(project.id);
-        to.writeInt(project.all.size());
-        for (RunningTotals.Total total : project.all.values()) {
-            to.writeByte(total.window.kind);
-            number(total.window.startMs / MINUTE_MS, to);
-            number(total.fen, to);
-            number(total.donations, to);
-            number(total.lateFen, to);
-            number(total.revision, to);
+    private void write(RunningTotals.Project project, DataOutputSerializer to) throws IOException {
+        Log log = logs.get(project.number);
+        if (log.count > 2 * project.all.size()) {
+            log.bytes.clear();
+            log.count = 0;
+            project.all.values().forEach(total -> append(total, log));
         }
+        to.writeUTF(project.id);
+        to.writeInt(log.count);
+        to.write(log.bytes.getSharedBuffer(), 0, log.bytes.length());
+    }
+
+    private Log log(RunningTotals.Project project) {
+        for (int known = logs.size(); known <= project.number; known++) {
+            RunningTotals.Project next = totals.projects().get(known);
+            byKeyGroup.get(KeyGroupRangeAssignment.assignToKeyGroup(next.id, keyGroups())).add(next);
+            logs.add(new Log());
+        }
+        return logs.get(project.number);
+    }
+
+    private static void append(RunningTotals.Total total, Log log) {
+        try {
+            log.bytes.writeByte(total.window.kind);
+            number(total.window.startMs / MINUTE_MS, log.bytes);
+            number(total.fen, log.bytes);
+            number(total.donations, log.bytes);
+            number(total.lateFen, log.bytes);
+            number(total.revision, log.bytes);
+        } catch (IOException error) {
+            throw new UncheckedIOException(error); // of memory: it can't be
+        }
+        log.count++;
     }
 
     private void restore(DataInputStream from) throws IOException {
@@ -127,6 +157,7 @@ final class TotalProjects extends AbstractStreamOperator<ProducerRecord<byte[], 
                 total.lateFen = number(from);
                 total.revision = number(from);
             }
+            project.all.values().forEach(total -> append(total, log(project)));
         }
     }
 

@@ -3,7 +3,6 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
-import java.util.function.BiConsumer;
 
 /** The running totals of some projects: plain objects on the heap, and which of them changed since the last commit. */
 final class RunningTotals {
@@ -25,11 +24,13 @@ final class RunningTotals {
     /** A project's totals; those last used of each kind are at hand, as orders come roughly by time. */
     static final class Project {
         final String id;
+        final int number; // counted from 0, in the order in which they came
         final Total[] last = new Total[Windows.KINDS.length];
         final HashMap<Windows.Window, Total> all = new HashMap<>(8);
 
-        Project(String id) {
+        Project(String id, int number) {
             this.id = id;
+            this.number = number;
         }
 
         Total total(Windows.Window window) {
@@ -57,14 +58,14 @@ final class RunningTotals {
     Project project(String id) {
         Project found = projects.get(id);
         if (found == null) {
-            found = new Project(id);
+            found = new Project(id, inOrder.size());
             projects.put(id, found);
             inOrder.add(found);
         }
         return found;
     }
 
-    /** Every project, in the order in which they came. */
+    /** Every project, by its number. */
     List<Project> projects() {
         return inOrder;
     }
@@ -122,12 +123,17 @@ final class RunningTotals {
         }
     }
 
-    /** Give each total that changed to {@code to}, as the contract's key and ProjectTotal, and begin anew. */
-    void drain(BiConsumer<byte[], byte[]> to) {
+    /** Takes a total as it is, and as the contract's key and ProjectTotal. */
+    interface Output {
+        void accept(Total total, byte[] key, byte[] value);
+    }
+
+    /** Give each total that changed to {@code to}, and begin anew. */
+    void drain(Output to) {
         for (Total total : changed) {
             total.dirty = false;
             total.revision++;
-            to.accept(key(total), value(total));
+            to.accept(total, key(total), value(total));
         }
         changed.clear();
     }

@@ -31,7 +31,7 @@ final class ProjectTotals extends CommitStore {
 
     @Override
     public void flushCache() {
-        totals.drain(this::log);
+        totals.drain((total, key, value) -> log(key, value));
     }
 
     @Override
