@@ -182,10 +182,12 @@ async def test_a_first_look_at_tiles_that_do_not_fit_cosigns_nothing(tmp_path, l
 
 async def test_another_logs_checkpoint_is_refused(tmp_path, log):
     other = SignerKey.from_seed("everycent.test/donations/1", b"\x07" * 32)
-    note = sign_note(Checkpoint(other.verifier.name, 300, bytes(32)).text(), [other])
+    root = checkpoint_of(log.writer.log.note()).root  # the same leaves, even
+    note = sign_note(Checkpoint(other.verifier.name, 300, root).text(), [other])
     (log.folder / "checkpoint").write_bytes(bytes(note))
     async with bench(tmp_path / "w", log.folder, keys=(SIGNER.verifier, other.verifier)) as witness:
         assert await witness.look() is DOUBTFUL
+        assert not list(witness.public.glob("logs/*"))
 
 
 async def test_a_clock_that_went_back_behind_the_last_cosignature_cosigns_nothing_and_is_told(witness, log):
