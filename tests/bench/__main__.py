@@ -32,6 +32,7 @@ from tests.bench import (
     job_everycent,
     job_latency,
     job_ledger,
+    job_memory,
     job_peers,
     job_plain_faust,
     job_restore,
@@ -55,6 +56,7 @@ class Job(StrEnum):
     SERVICE = "service"
     RESTORE = "restore"
     DEDUPE = "dedupe"
+    MEMORY = "memory"
     LEDGER = "ledger"
     PEERS = "peers"
     AUDIT = "audit"
@@ -67,6 +69,7 @@ RUN: dict[Job, Callable[[Options], Coroutine[Any, Any, dict[str, Any]]]] = {
     Job.SERVICE: job_service.run,
     Job.RESTORE: job_restore.run,
     Job.DEDUPE: job_dedupe.run,
+    Job.MEMORY: job_memory.run,
     Job.LEDGER: job_ledger.run,
     Job.PEERS: job_peers.run,
     Job.AUDIT: job_audit.run,
@@ -121,7 +124,7 @@ def bench(
         "settings": _visible(settings),
         "jobs": {},
     }
-    with _broker(settings, needed=jobs != [Job.DEDUPE], embedded=embedded) as address:
+    with _broker(settings, needed=not set(jobs) <= {Job.DEDUPE, Job.MEMORY}, embedded=embedded) as address:
         options = Options(
             address, orders, peer_orders, entries, ids, runs, seed, audit, scenario, seconds, peers, index_ids
         )

@@ -1,4 +1,4 @@
-"""What the memory of order ids costs: `python tests/bench/dedupe.py [--ids 10000000]` prints one JSON object.
+"""What the memory of order ids costs: `python -m tests.bench.dedupe [--ids 10000000]` prints one JSON object.
 
 Orders come evenly over event time, so that `ids` of them are remembered at a time. Measured: a restore of all; then
 look-up and remembering of new orders, merges and evictions included, a quarter as many again in batches of 5,000
@@ -8,19 +8,17 @@ and some in batches of 100; then batches of repeats; resident memory (MB of 10^6
 import argparse
 import json
 import platform
-import resource
 import time
-from pathlib import Path
 
 import numpy as np
 
 from streams.domain.dedupe import OrderMemory
 from streams.domain.horizon import SLICES
+from tests.bench.resident import peak_mb, resident_mb
 
 HORIZON_MS = 24 * 3_600_000
 FIRST_ORDER = 1_400_000_000_000_000_000
 START_MS = 1_605_024_000_000
-MEGABYTE = 1_000_000
 
 
 class Orders:
@@ -35,18 +33,6 @@ class Orders:
         fingerprints = [(number * 0x9E3779B97F4A7C15 & (2**63 - 1)) for number in range(start, start + count)]
         times = [START_MS + int(number * self.interval_ms) for number in range(start, start + count)]
         return ids, fingerprints, times
-
-
-def resident_mb() -> float:
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return round(pages * resource.getpagesize() / MEGABYTE, 1)
-
-
-def peak_mb() -> float:
-    # Not getrusage: its maximum is inherited from whoever started this process.
-    status = Path("/proc/self/status").read_text()
-    kilobytes = next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:"))
-    return round(int(kilobytes) * 1_024 / MEGABYTE, 1)
 
 
 def restore(memory: OrderMemory, orders: Orders, ids: int) -> float:

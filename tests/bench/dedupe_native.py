@@ -16,7 +16,8 @@ from schemas.order import decode_order
 from streams.domain.split import conflict, too_far_in_future
 from streams.engine import limits
 from streams.native import extension
-from tests.bench.dedupe import HORIZON_MS, MEGABYTE, START_MS, Orders, peak_mb, resident_mb
+from tests.bench.dedupe import HORIZON_MS, START_MS, Orders
+from tests.bench.resident import MEGABYTE, peak_mb, resident_mb
 from tests.native.batches import pack
 
 BATCH = 5_000

@@ -14,7 +14,7 @@ from tests.bench.options import Options, say
 async def run(options: Options) -> dict[str, Any]:
     """One run: its figures are medians and means over many batches already. Those of Rust stand under `native`."""
     say(f"dedupe: {options.ids:,} order ids")
-    commands = [["tests/bench/dedupe.py", "--ids", str(options.ids)]]
+    commands = [["-m", "tests.bench.dedupe", "--ids", str(options.ids)]]
     if extension is not None:
         commands.append(["-m", "tests.bench.dedupe_native", "--ids", str(options.ids)])
     figures, *native = [await _measure(command) for command in commands]

@@ -97,7 +97,7 @@ def _time(event: dict[str, Any]) -> datetime:
 async def _write_totals(settings: Settings, options: Options) -> dict[str, Any]:
     say(f"restore: writing {options.entries:,} window totals")
     processor = TotalsProcessor(settings, 0, Calendar(settings.timezone), sources=1)
-    for deltas in _minutes(options.seed):
+    for deltas in minutes(options.seed):
         processor.fold(deltas)
         if len(processor._state) >= options.entries:  # the state itself says how much it is
             break
@@ -115,7 +115,7 @@ async def _write_totals(settings: Settings, options: Options) -> dict[str, Any]:
     return {"written": len(records)}
 
 
-def _minutes(seed: int) -> Iterator[list[DeltaRecord]]:
+def minutes(seed: int) -> Iterator[list[DeltaRecord]]:
     """What split would send for each minute of steady load: a sum for each project, and the watermark."""
     for minute in count():
         first = minute * ORDERS_PER_MINUTE

@@ -69,7 +69,7 @@ async def test_output_counts_only_if_it_is_right_to_the_fen(broker):
 
 
 def test_the_bench_prints_one_json_document(broker):
-    command = ["-m", "tests.bench", "--json", "--only", "everycent", "--only", "dedupe"]
+    command = ["-m", "tests.bench", "--json", "--only", "everycent", "--only", "dedupe", "--only", "memory"]
     sizes = ["--orders", "500", "--ids", "20000", "--runs", "1"]
     done = subprocess.run(
         [sys.executable, *command, *sizes],
@@ -86,6 +86,8 @@ def test_the_bench_prints_one_json_document(broker):
     assert job["right"]
     assert job["seed"] == 1
     assert {run["orders"] for run in job["runs"]} == {100, 500}
+    memory = document["jobs"]["memory"]["figures"]
+    assert extension is None or memory["peak_memory_mb"]["median"] > 30
     assert job["figures"]["cpu_us_per_order"].keys() >= {"median", "min", "max", "runs", "target_at_most", "met"}
     assert job["figures"].keys() >= {"orders_per_second", "cpu_us_per_further_order"}
     figures = document["jobs"]["dedupe"]["figures"]

@@ -63,6 +63,26 @@ async def test_years_of_many_projects_give_the_same_bytes_through_releases_and_l
     assert min(pair.tombstones, pair.late_donations, pair.released_donations) > 500
 
 
+async def test_windows_that_are_packed_while_much_is_read_back_go_on_alike():
+    pair = TotalsPair(Settings(), 1)
+    for minute in range(100):
+        now_ms = SOME_DAY_MS + minute * MINUTE_MS
+        late_ms = SOME_DAY_MS + minute // 2 * MINUTE_MS
+        pair.fold([sums((now_ms, 5), project=b"P%d" % number) for number in range(120)])
+        pair.fold(
+            [
+                sums((late_ms, 3), project=b"P%d" % minute),
+                OrderRecord(1, 1, None, encode_watermark(SourceWatermark(0, now_ms))),
+            ]
+        )
+        pair.commit(minute)
+    await pair.restart(crossed=True, metadata=True)
+    pair.fold([sums(*((SOME_DAY_MS + minute * MINUTE_MS, 7) for minute in range(200)), project=b"new")])
+    pair.fold([sums((SOME_DAY_MS, 7), project=b"P%d" % number) for number in range(130)])
+    assert len(pair.commit(101)) > 200
+    assert pair.late_donations > 200
+
+
 async def written_before(pair: TotalsPair, *records: ProjectTotal | TotalKey) -> None:
     """Have both read back a log that holds just these; a key is a tombstone."""
     headers = [(POSITION_HEADER, b"9")]

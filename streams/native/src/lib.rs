@@ -7,12 +7,14 @@ use pyo3::prelude::*;
 
 mod compact;
 mod delta;
+mod entries;
 mod fault;
 mod judged;
 mod leaves;
 mod ledger;
 mod memory;
 mod order;
+mod packed;
 mod partitioner;
 mod reader;
 mod split;

@@ -1,12 +1,13 @@
 //! Totals: partial sums become running totals. `domain/totals.py` has the rule, and is the reference.
 
-use indexmap::{IndexMap, IndexSet};
+use indexmap::IndexSet;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
-use rustc_hash::{FxBuildHasher, FxHashMap, FxHashSet};
+use rustc_hash::{FxHashMap, FxHashSet};
 use serde::Deserialize;
 
 use crate::delta::{Delta, MinuteSum};
+use crate::entries::{Entries, Entry};
 use crate::fault::Fault;
 use crate::reader::{Aborted, Reader, Record};
 use crate::split::to_python;
@@ -15,25 +16,17 @@ use crate::windows::{KINDS, Kind, Schedule, Window, Windows};
 use crate::writer::{Packer, Writer, header};
 
 const MINUTES_CACHED_MAX: usize = 4_096; // minutes whose six tables are found with one look-up; a day has 1,440
+const RESTORED_PER_LOOK: usize = 32_768; // totals that a restore takes back before it packs what they didn't touch
 const POSITION_HEADER: &str = "source-position";
 const INT64_MAX: u64 = i64::MAX as u64;
-
-/// One project's total in one window.
-#[derive(Default)]
-struct Entry {
-    fen: u64,
-    donations: u64,
-    late_fen: u64,
-    revision: u64,
-    changed: bool,
-}
 
 /// All projects' totals in one window.
 struct Table {
     window: Window,
     is_final: bool,
     is_released: bool, // it is gone, but for what is still to be published
-    entries: IndexMap<u32, Entry, FxBuildHasher>,
+    is_touched: bool,  // something came for it since it was last looked at: it stays unpacked
+    entries: Entries,
 }
 
 type SixTables = [Option<u32>; KINDS];
@@ -47,6 +40,8 @@ struct State {
     by_minute: FxHashMap<i64, SixTables>,
     projects: IndexSet<Box<str>>,
     changed: Vec<(u32, u32)>, // table, and the place of the entry in it
+    unpacked: Vec<u32>,       // tables that are final, and whose entries aren't packed yet
+    restored: usize,          // totals, since a restore last looked for tables to pack
     schedule: Schedule,
     gone: Vec<u32>,                   // tables released since the last outcome
     released: FxHashSet<(Kind, i64)>, // by tombstones, beyond what the restored watermark says
@@ -98,6 +93,8 @@ impl Totals {
             by_minute: FxHashMap::default(),
             projects: IndexSet::new(),
             changed: Vec::new(),
+            unpacked: Vec::new(),
+            restored: 0,
             schedule: Schedule::new(retention_ms),
             gone: Vec::new(),
             released: FxHashSet::default(),
@@ -208,7 +205,13 @@ impl State {
         let Some(table) = self.tables[table_id as usize].as_mut() else {
             return Err(Fault::Broken("a table that is gone".into()));
         };
-        let found = table.entries.entry(project);
+        if table.is_final {
+            if table.entries.is_packed() {
+                self.unpacked.push(table_id);
+            }
+            table.is_touched = true;
+        }
+        let found = table.entries.open().entry(project);
         let place = found.index() as u32;
         let entry = found.or_default();
         let Some(sum) = entry.fen.checked_add(fen) else {
@@ -260,12 +263,16 @@ impl State {
         }
         let is_final = window.ends_by(self.watermark_ms);
         self.schedule.add(&window, is_final);
-        Some(self.add_table(window, is_final))
+        let id = self.add_table(window, is_final);
+        if is_final {
+            self.unpacked.push(id);
+        }
+        Some(id)
     }
 
     fn add_table(&mut self, window: Window, is_final: bool) -> u32 {
         let place = (window.kind, window.start_ms);
-        let table = Table { window, is_final, is_released: false, entries: IndexMap::default() };
+        let table = Table { window, is_final, is_released: false, is_touched: false, entries: Entries::new() };
         let id = if let Some(id) = self.free.pop() {
             self.tables[id as usize] = Some(table);
             id
@@ -285,12 +292,13 @@ impl State {
             if let Some(table) = self.tables[id as usize].as_mut() {
                 table.is_final = true;
                 self.schedule.add(&table.window, true);
-                for (index, entry) in table.entries.values_mut().enumerate() {
+                for (index, entry) in table.entries.open().values_mut().enumerate() {
                     if !entry.changed {
                         entry.changed = true;
                         self.changed.push((id, index as u32));
                     }
                 }
+                self.unpacked.push(id);
             }
         }
         while let Some(place) = self.schedule.next_release(watermark_ms) {
@@ -317,7 +325,7 @@ impl State {
             let Some(table) = self.tables[table as usize].as_mut() else {
                 continue;
             };
-            let Some((&project, entry)) = table.entries.get_index_mut(index as usize) else {
+            let Some((&project, entry)) = table.entries.open().get_index_mut(index as usize) else {
                 continue;
             };
             let name = &self.projects[project as usize];
@@ -333,14 +341,29 @@ impl State {
         }
         for id in std::mem::take(&mut self.gone) {
             if let Some(table) = self.tables[id as usize].take() {
-                for &project in table.entries.keys() {
+                for project in table.entries.projects() {
                     write_key(&mut key, &self.projects[project as usize], &table.window);
                     writer.append(packer, now_ms, Some(&key), None, &headers)?;
                 }
             }
             self.free.push(id);
         }
+        self.pack_final();
         writer.take(packer)
+    }
+
+    /// Pack the final tables for which nothing came since the last outcome. No change may be waiting to be published.
+    fn pack_final(&mut self) {
+        let tables = &mut self.tables;
+        self.unpacked.retain(|&id| {
+            let Some(table) = tables[id as usize].as_mut().filter(|table| table.is_final) else {
+                return false; // released, and its number is free or another's
+            };
+            if !table.is_touched {
+                table.entries.pack();
+            }
+            std::mem::take(&mut table.is_touched)
+        });
     }
 
     fn restore(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), Fault> {
@@ -368,9 +391,19 @@ impl State {
             changed: false,
         };
         if let Some(table) = self.tables[table as usize].as_mut() {
-            table.entries.insert(project, entry);
+            table.entries.open().insert(project, entry);
+            table.is_touched = true;
         }
         self.watermark_ms = self.watermark_ms.max(total.watermark_ms);
+        self.restored += 1;
+        if self.restored == RESTORED_PER_LOOK {
+            self.restored = 0;
+            for table in self.tables.iter_mut().flatten() {
+                if !std::mem::take(&mut table.is_touched) {
+                    table.entries.pack();
+                }
+            }
+        }
         Ok(())
     }
 
@@ -381,9 +414,9 @@ impl State {
         if let Some(&id) = self.table_of.get(&place) {
             if let Some(table) = self.tables[id as usize].as_mut() {
                 if let Some(project) = self.projects.get_index_of(name) {
-                    table.entries.swap_remove(&(project as u32));
+                    table.entries.open().swap_remove(&(project as u32));
                 }
-                if !table.entries.is_empty() {
+                if table.entries.len() > 0 {
                     return Ok(());
                 }
             }
@@ -399,6 +432,10 @@ impl State {
         self.watermark_ms = watermark_ms;
         for table in self.tables.iter_mut().flatten() {
             table.is_final = table.window.ends_by(watermark_ms);
+            table.is_touched = false;
+            if table.is_final {
+                table.entries.pack();
+            }
             self.schedule.add(&table.window, table.is_final);
         }
         let released = std::mem::take(&mut self.released);
