@@ -14,6 +14,7 @@ from schemas.project import Project
 from schemas.units import DAY_MS, MINUTE_MS
 from streams.serve.answers import Progress
 from tests.serve.chromium import open_browser
+from tests.serve.donors import make_ledger, serve_donors, token_for
 from tests.serve.parts import NOON_MS
 from tests.serve.world import serving_state
 
@@ -73,7 +74,7 @@ async def shoot(browser, address: str, name: str, path: str, options: dict) -> N
     context = await browser.new_context(**options, reduced_motion="reduce")
     page = await context.new_page()
     await page.goto(f"{address}{path}")
-    await page.locator(".fresh:not([data-state=loading])").wait_for()
+    await page.locator(".fresh:not([data-state=loading]), .deed").wait_for()
     await page.wait_for_timeout(1_500)
     await page.screenshot(path=FOLDER / f"{name}.png")
     await context.close()
@@ -96,6 +97,15 @@ async def main() -> None:
                 api.state.index.latest_day_ms = None
                 api.state.freshness.as_of_ms = NOON_MS - 1_000
                 await shoot(browser, api.address, "state-empty", "/", {**STATES["state"], "color_scheme": "dark"})
+            prepare = serve_donors(make_ledger(Path(folder)))
+            named = [Project("P0000", PROJECTS[0].name, PROJECTS[0].charity)]
+            async with serving_state(Path(folder) / "donor", projects=named, prepare=prepare) as api:
+                api.commit(("P0000", NOON_MS, 8))
+                path, options = (
+                    f"/donation/#{token_for()}",
+                    {**LIGHT, **CHINESE, "viewport": {"width": 900, "height": 800}},
+                )
+                await shoot(browser, api.address, "donation-zh", path, {**options, "timezone_id": "Asia/Shanghai"})
     print(*sorted(path.name for path in FOLDER.iterdir()), sep="\n", file=sys.stderr)
 
 
