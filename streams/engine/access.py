@@ -57,9 +57,6 @@ class Operation(StrEnum):
     CREATE = "Create"
 
 
-_LISTED_ONLY = (Topic.PROJECTS, Topic.LEDGER_CHECKPOINTS)  # a reader looks whether they are there, no more
-
-
 class Right(NamedTuple):
     """One right: an ACL less its principal. `prefixed`: on all whose name begins so."""
 
@@ -87,10 +84,12 @@ def rights(role: AccessRole, settings: Settings) -> tuple[Right, ...]:
             (Topic.LEDGER_CHECKPOINTS, Operation.DESCRIBE),
         ],
         AccessRole.READER: [
-            *((topic, Operation.READ) for topic in Topic if topic not in _LISTED_ONLY),
-            *((topic, Operation.DESCRIBE) for topic in _LISTED_ONLY),
+            *((topic, Operation.READ) for topic in Topic if topic is not Topic.LEDGER_CHECKPOINTS),
+            (Topic.LEDGER_CHECKPOINTS, Operation.DESCRIBE),  # it looks whether it is there, no more
         ],
-        AccessRole.AUDITOR: [(topic, Operation.READ) for topic in Topic if topic not in _LISTED_ONLY],
+        AccessRole.AUDITOR: [
+            (topic, Operation.READ) for topic in Topic if topic not in (Topic.PROJECTS, Topic.LEDGER_CHECKPOINTS)
+        ],
         AccessRole.REPLAYER: [
             *_both(Topic.ORDERS),
             (Topic.DONATIONS, Operation.READ),

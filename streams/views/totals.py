@@ -4,7 +4,7 @@ Reads only; nothing is kept.
 """
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -18,7 +18,9 @@ from streams.engine.reader import open_reader
 from streams.errors import UserError
 from streams.settings import Settings
 from streams.views.money import format_yuan
+from streams.views.text import printable
 
+NAME_WIDTH_MAX = 40  # of a terminal; longer ones go over several lines
 _KIND_ORDER = {kind: index for index, kind in enumerate(WindowKind)}
 
 
@@ -104,10 +106,13 @@ def _by_amount(each: CurrentTotal) -> tuple[int, str, int, int]:
     return -each.total.fen, *_by_place(each)
 
 
-def totals_table(totals: Iterable[CurrentTotal]) -> Table:
-    """The totals as a table for people, amounts in yuan."""
+def totals_table(totals: Sequence[CurrentTotal], names: Mapping[str, str]) -> Table:
+    """The totals as a table for people, amounts in yuan; a column of names, by project, where any of them has one."""
+    with_names = any(each.total.project_id in names for each in totals)
     table = Table()
     table.add_column("project")
+    if with_names:
+        table.add_column("name", max_width=NAME_WIDTH_MAX)
     table.add_column("window")
     table.add_column("start")
     for name in ("yuan", "donations", "late yuan"):
@@ -116,9 +121,10 @@ def totals_table(totals: Iterable[CurrentTotal]) -> Table:
     for each in totals:
         total = each.total
         table.add_row(
-            Text(total.project_id),
+            Text(printable(total.project_id)),
+            *([Text(printable(names.get(total.project_id, "")))] if with_names else []),
             total.window.value,
-            total.start or "",
+            Text(printable(total.start or "")),
             format_yuan(total.fen),
             f"{total.donations:,}",
             format_yuan(total.late_fen) if total.late_fen else "",

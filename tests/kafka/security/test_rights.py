@@ -25,6 +25,7 @@ from streams.serve.server import serving
 from streams.settings import Settings, child_environment
 from streams.views.audit import run_audit
 from streams.views.audit_follow import Follower
+from streams.views.names import read_names
 from streams.views.rejected import read_rejected
 from streams.views.totals import read_totals
 from tests.kafka.security.deployment import SPARE_USERS, as_user, changed, grant, grant_role, of_its_own, run, said
@@ -122,6 +123,7 @@ async def test_a_worker_without_any_one_of_its_rights_ends_with_one_line_that_na
 async def work_as_reader(settings: Settings) -> None:
     await existing_topics(settings)
     await read_totals(settings)
+    await read_names(settings)
     async with open_reader(settings) as reader:
         async for _ in read_rejected(settings, reader):
             pass
