@@ -10,8 +10,9 @@ from aiokafka import ConsumerRecord
 
 from schemas.order import decode_order
 from schemas.records import LogRecord
+from streams.agents.foreign import only_ours
 from streams.agents.natively import fold_natively, restore_natively
-from streams.agents.split_partition import SplitPartition
+from streams.agents.split_partition import SplitPartition, read_donation
 from streams.domain.split import SplitCounts, conflict, too_far_in_future
 from streams.engine import limits
 from streams.engine.packed import finished
@@ -39,7 +40,8 @@ class NativeSplitProcessor(SplitPartition):
 
     async def _restore_state(self, next_seq: int, tail: AsyncIterator[Sequence[ConsumerRecord]]) -> None:
         async for batch in tail:
-            await restore_natively(self._splitter, batch)
+            with only_ours(self._topics.donations, self._partition, batch, read_donation):
+                await restore_natively(self._splitter, batch)
         self._splitter.finish_restore(next_seq)
 
     def fold(self, records: Sequence[LogRecord]) -> None:

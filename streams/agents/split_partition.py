@@ -5,20 +5,32 @@ The state stands in `donations`: the number of the next one, and the order ids w
 
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Sequence
+from typing import Any
 
 from aiokafka import ConsumerRecord
 from aiokafka.partitioner import murmur2
 
 from schemas.delta import SourceWatermark, encode_watermark
-from schemas.donation import decode_donation
+from schemas.donation import Donation, decode_donation
 from schemas.limits import EVENT_TIME_MAX_MS
+from schemas.records import LogRecord
 from schemas.rejection import Refusal, Rejection, decode_rejection, encode_rejection
 from schemas.units import HOUR_MS, MINUTE_MS
+from streams.agents.foreign import only_ours
 from streams.domain.horizon import restore_from_ms
 from streams.domain.split import SplitCounts
 from streams.engine.stage import Log, Outgoing
 from streams.metrics import DONATED_FEN, DONATIONS, ORDERS, REJECTED_ORDERS, Figures
 from streams.settings import Settings
+
+
+def read_donation(record: LogRecord) -> Donation:
+    """A record of `donations`. Raises an error of its decoding where it is none."""
+    return decode_donation(record.value or b"")
+
+
+def _read_rejection(record: Any) -> Rejection:
+    return decode_rejection(record.headers)
 
 
 class SplitPartition:
@@ -38,12 +50,14 @@ class SplitPartition:
         last = await log.last_record(self._topics.donations, self._partition)
         positions = []
         if last is not None:
-            donation = decode_donation(last.value)
+            with only_ours(self._topics.donations, self._partition, [last], read_donation):
+                donation = read_donation(last)
             positions.append(donation.source_offset + 1)
             await self._restore_state(donation.seq + 1, self._tail(log, last))
         refused = await log.last_record(self._topics.rejected_orders, self._partition)
         if refused is not None:
-            positions.append(decode_rejection(refused.headers).source_offset + 1)
+            with only_ours(self._topics.rejected_orders, self._partition, [refused], _read_rejection):
+                positions.append(_read_rejection(refused).source_offset + 1)
         return max(positions, default=None)
 
     async def _restore_state(self, next_seq: int, tail: AsyncIterator[Sequence[ConsumerRecord]]) -> None:

@@ -5,9 +5,10 @@ from collections.abc import AsyncIterator, Sequence
 from aiokafka import ConsumerRecord
 
 from schemas.delta import MinuteSum, ProjectDelta, encode_delta
-from schemas.donation import Donation, decode_donation, encode_donation
+from schemas.donation import Donation, encode_donation
 from schemas.records import LogRecord
-from streams.agents.split_partition import SplitPartition
+from streams.agents.foreign import only_ours
+from streams.agents.split_partition import SplitPartition, read_donation
 from streams.domain.dedupe import OrderMemory
 from streams.domain.split import SplitOutcome, SplitState, restore_orders, split_orders
 from streams.engine import limits
@@ -36,7 +37,8 @@ class SplitProcessor(SplitPartition):
         memory = self._state.memory
         donations: list[Donation] = []
         async for batch in tail:
-            donations += [decode_donation(record.value) for record in batch]
+            with only_ours(self._topics.donations, self._partition, batch, read_donation):
+                donations += [read_donation(record) for record in batch]
             # The last order may go on in the next batch.
             whole = len(donations)
             while whole and donations[whole - 1].source_offset == donations[-1].source_offset:

@@ -6,9 +6,10 @@ from contextlib import contextmanager
 from functools import partial
 
 from schemas.records import LogRecord
-from schemas.totals import POSITION_HEADER, WindowKind
+from schemas.totals import WindowKind
+from streams.agents.foreign import only_ours
 from streams.agents.natively import fold_natively, restore_natively
-from streams.agents.totals_processor import TotalsPartition, read_watermark
+from streams.agents.totals_processor import TotalsPartition, read_delta, read_position, read_total, read_watermark
 from streams.domain.totals import beyond_64_bits
 from streams.domain.watermark import Watermarks
 from streams.domain.windows import Calendar
@@ -45,16 +46,20 @@ class NativeTotalsProcessor(TotalsPartition):
         """Read the newest total of every key, and the sources' watermarks from the offset's metadata."""
         totals = self._totals
         async for batch in log.read(self._topic, self._partition):
-            await restore_natively(totals, batch)
+            with only_ours(self._topic, self._partition, batch, read_total):
+                await restore_natively(totals, batch)
         last = await log.last_record(self._topic, self._partition)
-        position = None if last is None else int(dict(last.headers)[POSITION_HEADER])
+        position = None
+        if last is not None:
+            with only_ours(self._topic, self._partition, [last], read_total):
+                position = read_position(last)
         self._watermarks.raise_to(totals.watermark_ms)
         self._watermarks.restore(metadata)
         totals.finish_restore(self._watermarks.current_ms)
         return position
 
     def fold(self, records: Sequence[LogRecord]) -> None:
-        with self._within_64_bits():
+        with self._within_64_bits(), only_ours(self._deltas, self._partition, records, read_delta):
             fold_natively(self._totals, records)
 
     def take_output(self, position: int) -> Output:

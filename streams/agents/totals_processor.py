@@ -5,7 +5,7 @@ watermarks were is kept with the committed offset; should that be lost, the sour
 """
 
 from collections.abc import Mapping, Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from msgspec import UNSET
 
@@ -13,6 +13,7 @@ from schemas.delta import SourceWatermark, decode_delta, decode_watermark
 from schemas.records import LogRecord
 from schemas.totals import POSITION_HEADER, WindowKind, decode_total, decode_total_key, encode_total, key_of
 from schemas.units import HOUR_MS
+from streams.agents.foreign import only_ours
 from streams.domain.totals import TotalsState
 from streams.domain.watermark import Watermarks
 from streams.domain.windows import Calendar
@@ -38,6 +39,7 @@ class TotalsPartition:
 
     def __init__(self, settings: Settings, partition: int, sources: int) -> None:
         self._topic = settings.topics.project_totals
+        self._deltas = settings.topics.project_deltas
         self._orders = settings.topics.orders
         self._sources = sources
         self._partition = partition
@@ -87,6 +89,26 @@ def read_watermark(value: bytes, orders: str, sources: int, oldest_orders_ms: li
     return mark
 
 
+def read_delta(record: LogRecord) -> object:
+    """A record of `project-deltas`. Raises an error of its decoding where it is none."""
+    value = record.value or b""
+    return decode_watermark(value) if record.key is None else (record.key.decode(), decode_delta(value))
+
+
+def read_total(record: Any) -> object:
+    """A record of `project-totals`, likewise."""
+    read_position(record)
+    return decode_total_key(record.key or b"") if record.value is None else decode_total(record.value)
+
+
+def read_position(record: Any) -> int:
+    """The input position that a record of `project-totals` says. Raises ValueError if it says none."""
+    value = dict(record.headers).get(POSITION_HEADER)
+    if value is None or not value.isdigit():
+        raise ValueError(f"no header {POSITION_HEADER!r} with a position")
+    return int(value)
+
+
 class TotalsProcessor(TotalsPartition):
     """The reference."""
 
@@ -101,24 +123,26 @@ class TotalsProcessor(TotalsPartition):
         position: int | None = None
         state = self._state
         async for batch in log.read(self._topic, self._partition):
-            for record in batch:
-                if record.value is None:
-                    state.forget(decode_total_key(record.key))
-                else:
-                    state.restore(decode_total(record.value))
-            position = max(position or 0, int(dict(batch[-1].headers)[POSITION_HEADER]))
+            with only_ours(self._topic, self._partition, batch, read_total):
+                for record in batch:
+                    if record.value is None:
+                        state.forget(decode_total_key(record.key or b""))
+                    else:
+                        state.restore(decode_total(record.value))
+                position = max(position or 0, read_position(batch[-1]))
         state.watermarks.restore(metadata)
         state.finish_restore()
         return position
 
     def fold(self, records: Sequence[LogRecord]) -> None:
         state = self._state
-        for record in records:
-            value = record.value or b""
-            if record.key is None:
-                state.advance(read_watermark(value, self._orders, self._sources, self._oldest_orders_ms))
-            else:
-                state.add_delta(record.key.decode(), decode_delta(value))
+        with only_ours(self._deltas, self._partition, records, read_delta):
+            for record in records:
+                value = record.value or b""
+                if record.key is None:
+                    state.advance(read_watermark(value, self._orders, self._sources, self._oldest_orders_ms))
+                else:
+                    state.add_delta(record.key.decode(), decode_delta(value))
 
     def take_output(self, position: int) -> Output:
         outcome = self._state.take_outcome()

@@ -79,9 +79,8 @@ def rights(role: AccessRole, settings: Settings) -> tuple[Right, ...]:
             *_both(Topic.PROJECT_DELTAS),
             *_both(Topic.PROJECT_TOTALS),
             *_both(Topic.REJECTED_ORDERS),
-            # It refuses to start where a topic of the contract is missing.
+            # It refuses to start where a topic of the contract, but for the ledger's, is missing.
             (Topic.PROJECTS, Operation.DESCRIBE),
-            (Topic.LEDGER_CHECKPOINTS, Operation.DESCRIBE),
         ],
         AccessRole.READER: [
             *((topic, Operation.READ) for topic in Topic if topic is not Topic.LEDGER_CHECKPOINTS),

@@ -23,6 +23,7 @@ from aiokafka.errors import (
 from aiokafka.structs import OffsetAndMetadata
 
 from streams.engine import limits
+from streams.engine.lenient import accept_any_header_names
 from streams.engine.oauth import token_provider
 from streams.engine.refusals import DENIALS, explain, explain_start, is_denial
 from streams.engine.tls import broker_context
@@ -203,6 +204,7 @@ async def open_consumer(settings: Settings, **options: Any) -> AsyncIterator[AIO
 
     Raises UserError if it can't connect, or if the broker denies a right meanwhile.
     """
+    accept_any_header_names()
     consumer = AIOKafkaConsumer(
         isolation_level="read_committed",
         enable_auto_commit=False,

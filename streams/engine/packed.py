@@ -1,7 +1,7 @@
 """Record batches as bytes, in and out: what a fetch brought, kept packed, and what a fold has finished, to be sent.
 
 These are our seams in aiokafka's fetcher and producer. Only the Rust extension reads and writes such bytes; whoever
-iterates over `PackedRecords` gets single records, unpacked by aiokafka.
+iterates over `PackedRecords` gets single records, unpacked by it too, or by aiokafka where it can't read them.
 """
 
 from collections.abc import Iterator, Sequence
@@ -9,29 +9,20 @@ from typing import Any, overload
 
 import cramjam
 from aiokafka import TopicPartition
-from aiokafka.consumer import fetcher
 from aiokafka.consumer.fetcher import READ_COMMITTED, FetchResult, PartitionRecords
 from aiokafka.errors import CorruptRecordException
-from aiokafka.record.memory_records import MemoryRecords
 
 from schemas.records import LogRecord
+from streams.engine.lenient import LenientRecords, accept_any_header_names
 from streams.native import extension
 
 MAX_TIMESTAMP = slice(35, 43)  # where a record batch has it; in the older formats something else stands there
 Aborted = Sequence[tuple[int, int]]  # producers whose transaction was aborted, and the offset at which it began
 
 
-class KeptRecords(MemoryRecords):  # type: ignore[misc]
-    """aiokafka's reader of a fetch's bytes, with the bytes themselves."""
-
-    def __init__(self, data: bytes) -> None:
-        super().__init__(data)
-        self.data = data
-
-
 def keep_fetched_bytes() -> None:
     """Have aiokafka's consumers of this process keep what they fetch; for everyone else it stays as it was."""
-    fetcher.MemoryRecords = KeptRecords
+    accept_any_header_names()
 
 
 def as_it_is(_tp: TopicPartition, record: LogRecord) -> LogRecord:
@@ -55,7 +46,7 @@ class PackedRecords(Sequence[LogRecord]):
             raise CorruptRecordException(f"{error} - {tp}") from error
         self.data, self.aborted, self.position = data, aborted, position
         self._tp = tp
-        self._unpacked: list[LogRecord] | None = None
+        self._unpacked: Sequence[LogRecord] | None = None
         if not self.readable:
             self._unpack()  # now: where a batch of an older format ends is told by its records
 
@@ -81,10 +72,17 @@ class PackedRecords(Sequence[LogRecord]):
     def __getitem__(self, index: int | slice) -> LogRecord | Sequence[LogRecord]:
         return self._unpack()[index]
 
-    def _unpack(self) -> list[LogRecord]:
+    def unpacked(self) -> Sequence[LogRecord]:
+        """Its records in a plain list, which gives each of them quicker. Not to be changed."""
+        return self._unpack()
+
+    def _unpack(self) -> Sequence[LogRecord]:
+        if self._unpacked is None and self.readable:
+            self._unpacked = unpacked = extension.unpack(self.data, self.aborted, self.position)
+            return unpacked
         if self._unpacked is None:
             records = PartitionRecords(
-                self._tp, MemoryRecords(self.data), self.aborted, self.position, None, None, True, READ_COMMITTED
+                self._tp, LenientRecords(self.data), self.aborted, self.position, None, None, True, READ_COMMITTED
             )
             records._consumer_record = as_it_is  # noqa: SLF001 - the seam that this module is
             try:

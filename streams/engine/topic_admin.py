@@ -5,7 +5,7 @@ Topics are made, and where a demo ends deleted, one at a time; after a crash bet
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -29,6 +29,9 @@ CO_PARTITIONED = (
     (Topic.PROJECT_DELTAS, Topic.PROJECT_TOTALS),
     (Topic.PROJECTS,),
 )
+
+# What a worker asks for before it starts: the ledger's topic is the ledger's alone.
+OF_WORKERS = tuple(topic for topic in Topic if topic is not Topic.LEDGER_CHECKPOINTS)
 
 
 class TopicState(NamedTuple):
@@ -70,8 +73,8 @@ async def create_topics(
 
 async def check_topics(settings: Settings) -> PartitionCounts:
     """What a worker must know before it starts. Raises UserError: no broker, a topic missing, counts that don't fit."""
-    existing = await existing_topics(settings)
-    missing = [settings.topics.name(topic) for topic in Topic if topic not in existing]
+    existing = await existing_topics(settings, OF_WORKERS)
+    missing = [settings.topics.name(topic) for topic in OF_WORKERS if topic not in existing]
     if missing:
         raise UserError(
             f"the broker at {settings.broker} has no topic {', '.join(map(repr, missing))}. "
@@ -81,11 +84,11 @@ async def check_topics(settings: Settings) -> PartitionCounts:
     return PartitionCounts(existing[Topic.ORDERS], existing[Topic.PROJECT_TOTALS])
 
 
-async def existing_topics(settings: Settings) -> dict[Topic, int]:
-    """The deployment's topics that there are, with their partition counts. Raises UserError if no broker answers."""
+async def existing_topics(settings: Settings, asked: Sequence[Topic] = tuple(Topic)) -> dict[Topic, int]:
+    """Those of `asked` that there are, with their partition counts. Raises UserError if no broker answers."""
     async with open_admin(settings) as admin:
         try:
-            return await _ours(settings, admin)
+            return await _ours(settings, admin, asked)
         except (KafkaError, OSError, TimeoutError) as error:
             raise explain(settings, error) from error
 
@@ -134,10 +137,12 @@ def plan(
     return wanted
 
 
-async def _ours(settings: Settings, admin: AIOKafkaAdminClient) -> dict[Topic, int]:
-    """Ours that there are. Raises TopicAuthorizationFailedError if there may be one that we aren't to see."""
+async def _ours(
+    settings: Settings, admin: AIOKafkaAdminClient, asked: Sequence[Topic] = tuple(Topic)
+) -> dict[Topic, int]:
+    """Those of `asked` that are there. Raises TopicAuthorizationFailedError if one may be hidden from us."""
     counts = await _partition_counts(admin)
-    names = {topic: settings.topics.name(topic) for topic in Topic}
+    names = {topic: settings.topics.name(topic) for topic in asked}
     await refuse_hidden(admin._client, [name for name in names.values() if name not in counts])  # noqa: SLF001 - see there
     return {topic: counts[name] for topic, name in names.items() if name in counts}
 

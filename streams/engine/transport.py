@@ -18,6 +18,7 @@ from schemas.units import DAY_MS
 from streams.engine import connection
 from streams.engine.assignor import TopicwiseStickyAssignor
 from streams.engine.batches import RecordBatch
+from streams.engine.lenient import accept_any_header_names
 from streams.engine.packed import as_it_is, keep_fetched_bytes, take_packed
 from streams.engine.refusals import DENIALS, is_denial
 from streams.native import is_used
@@ -65,6 +66,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
     def _create_worker_consumer(self, transport: "Transport") -> AIOKafkaConsumer:
         settings = transport.settings
         self._keeps_packed = is_used(settings.native)
+        accept_any_header_names()
         if self._keeps_packed:
             keep_fetched_bytes()
         self._assignor = TopicwiseStickyAssignor  # what a worker holds it keeps: less to restore

@@ -189,7 +189,12 @@ class _Followers:
         there = await self._reader.partitions(topic)
         if unknown := sorted(set(wanted) - set(there)):
             raise UserError(f"--partitions: {topic!r} has {len(there)} partitions, so there is no {unknown[0]}.")
-        await self._reader.partitions(self._settings.topics.ledger_checkpoints)
+        told = await self._reader.partitions(self._settings.topics.ledger_checkpoints)
+        if len(told) < len(there):
+            raise UserError(
+                f"topic {self._settings.topics.ledger_checkpoints!r} has {len(told)} partitions, but {topic!r} has "
+                f"{len(there)}: each log tells its checkpoints on the partition of its number. Add the missing ones."
+            )
         self._publish_keys()
         # Not idempotent: a checkpoint that is stored twice says the same twice, and a right to write that is missing is
         # told by its topic, where an idempotent producer hears of the cluster.

@@ -7,7 +7,9 @@ workers with and without it.
 
 try:
     from streams.native import _everycent as extension
-except ImportError:  # no Rust toolchain where it was installed
+
+    extension.unpack  # noqa: B018 - what came last: one that was built from older source is none
+except (ImportError, AttributeError):  # no Rust toolchain where it was installed, or not built since
     extension = None  # type: ignore[assignment]
 
 __all__ = ["extension", "is_used"]

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaProducer
+from aiokafka.admin import NewTopic
 
 from schemas.donation import encode_donation
 from streams.domain.load import LoadPlan
-from streams.engine.connection import client_options
+from streams.engine.connection import client_options, open_admin
 from streams.engine.reader import open_reader
 from streams.engine.topic_admin import create_topics
 from streams.errors import UserError
@@ -222,6 +223,14 @@ async def test_a_second_ledger_in_the_same_folder_and_missing_keys_are_told_in_o
         await run_ledger(ready.model_copy(update={"ledger_name": "other.test"}), asyncio.Event())
     with pytest.raises(UserError, match="there is no 9"):
         await run_ledger(ready, asyncio.Event(), [9])
+
+
+async def test_a_ledger_whose_topic_lacks_partitions_says_so_before_it_signs(deployment):
+    async with open_admin(deployment) as admin:
+        names = deployment.topics
+        await admin.create_topics([NewTopic(names.donations, 4, 1), NewTopic(names.ledger_checkpoints, 2, 1)])
+    with pytest.raises(UserError, match=r"ledger-checkpoints' has 2 partitions, but .*donations' has 4"):
+        await keep(deployment)
 
 
 async def fsck(settings: Settings, **more) -> list[LogReport]:

@@ -31,6 +31,8 @@ def read_natively(data: bytes, aborted: Aborted, position: int) -> Read | None:
     splitter.fold(data, aborted, position)
     found = [record[:4] for record in splitter.take_refused()]
     assert len(found) <= count, "the outline counts too few"
+    unpacked = extension.unpack(data, aborted, position)
+    assert [(each.offset, each.timestamp, each.key, each.value) for each in unpacked] == found
     return found, next_offset
 
 

@@ -6,8 +6,10 @@ from contextlib import suppress
 
 import cramjam
 import pytest
+from aiokafka.consumer.fetcher import READ_COMMITTED, PartitionRecords
 from aiokafka.errors import KafkaError
 from aiokafka.record.legacy_records import LegacyRecordBatchBuilder
+from aiokafka.record.memory_records import MemoryRecords
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -26,6 +28,16 @@ from tests.native.reading import read_as_a_worker, read_by_aiokafka, read_native
 def test_transactions_gaps_and_headers_are_read_from_anywhere_to_any_cut_as_aiokafka_does(chance, batches):
     rng = random.Random(chance)
     read_from_anywhere(rng, draw_log(rng, batches), 8)
+
+
+@settings(max_examples=50, deadline=None)
+@given(CHANCE)
+def test_headers_are_unpacked_as_aiokafka_unpacks_them(chance):
+    log = draw_log(random.Random(chance), 8)
+    records = PartitionRecords(ORDERS_0, MemoryRecords(log.data), log.aborted, 0, None, None, True, READ_COMMITTED)
+    expected = {record.offset: record.headers for record in records}
+    found = {each.offset: each.headers for each in extension.unpack(log.data, log.aborted, log.offsets[0])}
+    assert found == expected
 
 
 @pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4"])

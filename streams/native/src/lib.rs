@@ -20,6 +20,7 @@ mod reader;
 mod split;
 mod text;
 mod totals;
+mod unpacked;
 mod varint;
 mod windows;
 mod writer;
@@ -39,6 +40,8 @@ mod _everycent {
     use crate::split::Splitter;
     #[pymodule_export]
     use crate::totals::Totals;
+    #[pymodule_export]
+    use crate::unpacked::UnpackedRecord;
 
     /// What a fetch holds from `position` on, told by its headers: the offset behind it, how many committed records at
     /// the most, and whether a fold can read it. Raises CorruptRecordsError.
@@ -73,6 +76,18 @@ mod _everycent {
     #[pyfunction]
     fn packed_sizes(py: Python, bodies: Vec<PyBackedBytes>, level: i32) -> PyResult<Vec<usize>> {
         Ok(py.detach(|| crate::writer::packed_sizes(&bodies, level))?)
+    }
+
+    /// The committed records of a fetch that `outline` calls readable, one by one. Headers whose names are no UTF-8 are
+    /// left out. Raises CorruptRecordsError.
+    #[pyfunction]
+    fn unpack(
+        py: Python,
+        data: &[u8],
+        aborted: crate::reader::Aborted,
+        position: i64,
+    ) -> PyResult<Vec<Py<UnpackedRecord>>> {
+        crate::unpacked::unpack(py, data, aborted, position)
     }
 
     /// A finished batch with its producer and sequence number written in. Raises ValueError if it is no batch.

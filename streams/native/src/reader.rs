@@ -32,6 +32,24 @@ pub struct Record<'a> {
     pub timestamp: i64,
     pub key: Option<&'a [u8]>,
     pub value: Option<&'a [u8]>,
+    headers: &'a [u8], // as they came, behind their number
+    header_count: usize,
+}
+
+impl<'a> Record<'a> {
+    /// One without headers.
+    pub fn bare(offset: i64, timestamp: i64, key: Option<&'a [u8]>, value: Option<&'a [u8]>) -> Self {
+        Self { offset, timestamp, key, value, headers: &[], header_count: 0 }
+    }
+
+    /// Each header's name and value, in their order.
+    pub fn headers(&self) -> impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)> + use<'a> {
+        let mut rest = self.headers;
+        (0..self.header_count).map_while(move |_| {
+            let name = field_of(&mut rest)??;
+            Some((name, field_of(&mut rest)?))
+        })
+    }
 }
 
 /// Producers whose transaction was aborted, each with the offset at which it began.
@@ -207,7 +225,7 @@ impl<'a> Batches<'a> {
 }
 
 fn is_abort_marker(mut body: &[u8]) -> bool {
-    record_of(&mut body).is_some_and(|(_, _, key, _)| key.is_some_and(|key| key.starts_with(&ABORT_MARKER)))
+    record_of(&mut body).is_some_and(|parts| parts.key.is_some_and(|key| key.starts_with(&ABORT_MARKER)))
 }
 
 fn read_records<F>(batch: &Batch, mut body: &[u8], mut position: i64, each: &mut F) -> Result<(), Fault>
@@ -216,7 +234,7 @@ where
 {
     let stamped_by_broker = batch.attributes & LOG_APPEND_TIME != 0;
     for _ in 0..batch.records {
-        let Some((time, step, key, value)) = record_of(&mut body) else {
+        let Some(Parts { time, step, key, value, headers, header_count }) = record_of(&mut body) else {
             return Err(Fault::Corrupt("a record that doesn't fit its batch"));
         };
         if !(0..batch.next_offset - batch.base_offset).contains(&step) {
@@ -225,7 +243,7 @@ where
         let offset = batch.base_offset + step;
         let timestamp = if stamped_by_broker { batch.max_timestamp } else { batch.first_timestamp.wrapping_add(time) };
         if offset >= position {
-            each(&Record { offset, timestamp, key, value })?;
+            each(&Record { offset, timestamp, key, value, headers, header_count })?;
             position = offset + 1;
         }
     }
@@ -235,10 +253,17 @@ where
     Ok(())
 }
 
-type Parts<'a> = (i64, i64, Option<&'a [u8]>, Option<&'a [u8]>);
+/// What a record is made of; its time and offset are counted from the batch's.
+struct Parts<'a> {
+    time: i64,
+    step: i64,
+    key: Option<&'a [u8]>,
+    value: Option<&'a [u8]>,
+    headers: &'a [u8],
+    header_count: usize,
+}
 
-/// The record at the front of `body`: its time and offset from the batch's, key and value. Headers are passed over, but
-/// must be there as a whole, and nothing behind them.
+/// The record at the front of `body`. Its headers must be there as a whole, and nothing behind them.
 fn record_of<'a>(body: &mut &'a [u8]) -> Option<Parts<'a>> {
     let length = usize::try_from(varint::take(body)?).ok()?;
     if length > body.len() {
@@ -252,11 +277,13 @@ fn record_of<'a>(body: &mut &'a [u8]) -> Option<Parts<'a>> {
     let step = varint::take(&mut record)?;
     let key = field_of(&mut record)?;
     let value = field_of(&mut record)?;
-    for _ in 0..usize::try_from(varint::take(&mut record)?).ok()? {
+    let header_count = usize::try_from(varint::take(&mut record)?).ok()?;
+    let headers = record;
+    for _ in 0..header_count {
         field_of(&mut record)??; // a name, never null
         field_of(&mut record)?;
     }
-    record.is_empty().then_some((time, step, key, value))
+    record.is_empty().then_some(Parts { time, step, key, value, headers, header_count })
 }
 
 #[allow(clippy::option_option)] // not there, or null

@@ -125,7 +125,7 @@ impl Splitter {
 
     /// Fold one record that Python has read.
     fn fold_record(&mut self, offset: i64, timestamp: i64, key: Option<&[u8]>, value: Option<&[u8]>) -> PyResult<()> {
-        Ok(self.state.fold(&self.ask, &Record { offset, timestamp, key, value })?)
+        Ok(self.state.fold(&self.ask, &Record::bare(offset, timestamp, key, value))?)
     }
 
     /// The donations since the last call, as finished batches with their numbers of records.

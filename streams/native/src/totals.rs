@@ -114,7 +114,7 @@ impl Totals {
 
     /// Fold one record that Python has read.
     fn fold_record(&mut self, offset: i64, timestamp: i64, key: Option<&[u8]>, value: Option<&[u8]>) -> PyResult<()> {
-        Ok(self.state.fold(&self.advance, &Record { offset, timestamp, key, value })?)
+        Ok(self.state.fold(&self.advance, &Record::bare(offset, timestamp, key, value))?)
     }
 
     /// What has changed since the last call, as finished batches: totals, then tombstones. `position` goes into each
