@@ -9,6 +9,7 @@ deployment goes on by `begin` and `go_on` instead, from cut to cut. A crash here
 from collections import Counter
 from dataclasses import dataclass, field, replace
 
+from schemas.order import are_plain
 from schemas.rejection import Reason, Refusal
 from streams.domain.audit_findings import Findings
 from streams.domain.audit_rejections import RejectionWalk
@@ -101,8 +102,9 @@ class PartitionAudit:
         donations = self._donations
         counts = self._counts
         while (orders := (yield Need.ORDERS)) is not None:
+            plain = are_plain(record.value for record in orders)
             for record in orders:
-                verdict = judge(record, donations.seq)
+                verdict = judge(record, donations.seq, plain=plain)
                 if verdict is None:
                     counts.repeats += 1
                 elif isinstance(verdict, Refusal):
@@ -111,7 +113,9 @@ class PartitionAudit:
                 else:
                     counts.accepted += 1
                     if verdict:
-                        yield from donations.match(record.key, verdict)
+                        taken = donations.take(record.key, verdict)
+                        if taken < len(verdict):
+                            yield from donations.match(record.key, verdict[taken:])
                     else:
                         counts.no_pledge += 1
             counts.orders += len(orders)

@@ -48,21 +48,28 @@ def pledged_fen(line: OrderLine) -> int:
 
 def derive(order: OrderCompleted, source_offset: int, seq: int) -> list[Donation]:
     """The donations of an accepted order, in the order of its lines; the first one's number is `seq`."""
+    order_id, buyer_id, merchant_id, completed_at = (
+        order.order_id,
+        order.buyer_id,
+        order.merchant_id,
+        order.completed_at,
+    )
     donations = []
     for line in order.lines:
-        if line.pledge is not None:
+        pledge = line.pledge
+        if pledge is not None:
             donations.append(
                 Donation(
-                    f"{order.order_id}:{line.line}",
+                    f"{order_id}:{line.line}",
                     seq,
-                    order.order_id,
+                    order_id,
                     line.line,
-                    order.buyer_id,
-                    order.merchant_id,
+                    buyer_id,
+                    merchant_id,
                     line.item_id,
-                    line.pledge.project_id,
+                    pledge.project_id,
                     pledged_fen(line),
-                    order.completed_at,
+                    completed_at,
                     source_offset,
                 )
             )
@@ -85,9 +92,12 @@ class Judge:
     def __len__(self) -> int:
         return len(self._given)
 
-    def judge(self, record: AuditRecord, seq: int) -> list[Donation] | Refusal | None:
-        """The donations that must be there (none at all without a pledge), a refusal, or None for a repeat."""
-        order = decode_order(record.key, record.value)
+    def judge(self, record: AuditRecord, seq: int, *, plain: bool = False) -> list[Donation] | Refusal | None:
+        """The donations that must be there (none at all without a pledge), a refusal, or None for a repeat.
+
+        `plain`: as `decode_order` takes it.
+        """
+        order = decode_order(record.key, record.value, plain=plain)
         if isinstance(order, Refusal):
             return order
         if order.completed_at - record.timestamp > FUTURE_TOLERANCE_MS:
@@ -114,5 +124,7 @@ class Judge:
 
 def _digest(donations: Sequence[Donation]) -> int:
     first = donations[0]
-    gifts = [(each.line, each.item_id, each.project_id, each.fen) for each in donations]
-    return hash((first.buyer_id, first.merchant_id, first.donated_at, *gifts)) & 0xFFFF_FFFF_FFFF_FFFF
+    gifts: tuple[str | int, ...] = (first.line, first.item_id, first.project_id, first.fen)
+    for each in donations[1:]:
+        gifts += (each.line, each.item_id, each.project_id, each.fen)
+    return hash((first.buyer_id, first.merchant_id, first.donated_at, gifts)) & 0xFFFF_FFFF_FFFF_FFFF

@@ -24,6 +24,11 @@ class Ledger:
 
     def __init__(self) -> None:
         self._projects: dict[str, dict[int, Sum]] = {}
+        self._sums = 0
+
+    def __len__(self) -> int:
+        """How many sums it holds."""
+        return self._sums
 
     def add(self, project_id: str, donated_at: int, fen: int) -> None:
         minutes = self._projects.get(project_id)
@@ -33,6 +38,7 @@ class Ledger:
         found = minutes.get(minute)
         if found is None:
             minutes[minute] = [fen, 1]
+            self._sums += 1
         else:
             found[0] += fen
             found[1] += 1
@@ -42,6 +48,7 @@ class Ledger:
 
     def clear(self) -> None:
         self._projects.clear()
+        self._sums = 0
 
     def windows(self, project_id: str, calendar: AuditCalendar) -> Iterator[tuple[AuditWindow, int, int]]:
         """Each window in which the project has donations, with their fen and their number."""

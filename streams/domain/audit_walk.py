@@ -134,27 +134,41 @@ class DonationWalk:
         if order:
             remember(order)
 
+    def take(self, key: bytes | None, expected: Sequence[Donation]) -> int:
+        """Step over those of one order's `expected` donations that come next in what has been read; how many.
+
+        Where nothing is wrong that is all of them, mostly; `match` does the others.
+        """
+        cursor = self._cursor
+        records, index = cursor.records, cursor.index
+        end = len(records)
+        for taken, donation in enumerate(expected):
+            if index >= end:
+                return taken
+            record = records[index]
+            if (
+                record.value != encode_donation(donation)
+                or record.timestamp != donation.donated_at
+                or record.key != key
+                or donation.seq != self.seq
+            ):
+                return taken
+            index = cursor.index = index + 1
+            self.seq += 1
+            self.donations += 1
+            self.fen += donation.fen
+            self._ledger.add(donation.project_id, donation.donated_at, donation.fen)
+        return len(expected)
+
     def match(self, key: bytes | None, expected: Sequence[Donation]) -> Steps:
         """The `expected` donations of one order must come next."""
-        cursor = self._cursor
-        for donation in expected:
-            if cursor.index >= len(cursor.records):
-                yield from cursor.fill(1)
-            if cursor.index < len(cursor.records):
-                record = cursor.records[cursor.index]
-                if (
-                    record.value == encode_donation(donation)
-                    and record.timestamp == donation.donated_at
-                    and record.key == key
-                    and donation.seq == self.seq
-                ):
-                    cursor.index += 1
-                    self.seq += 1
-                    self.donations += 1
-                    self.fen += donation.fen
-                    self._ledger.add(donation.project_id, donation.donated_at, donation.fen)
-                    continue
-            yield from self._explain(key, donation)
+        while expected:
+            yield from self._cursor.fill(1)
+            taken = self.take(key, expected)
+            if not taken:
+                yield from self._explain(key, expected[0])
+                taken = 1
+            expected = expected[taken:]
 
     def finish(self) -> Steps:
         """What is left comes from orders beyond the cut, or from none."""

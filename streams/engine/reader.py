@@ -17,6 +17,7 @@ from streams.engine.connection import open_consumer
 from streams.engine.packed import PackedRecords, keep_fetched_bytes, take_packed
 from streams.engine.refusals import refuse_hidden
 from streams.errors import BrokerUnavailableError, UserError
+from streams.native import is_used
 from streams.settings import Settings
 
 FETCH_MAX_BYTES = 2 * 1_048_576  # a partition's share of one answer; a restore of many partitions has one each
@@ -34,12 +35,14 @@ Record: TypeAlias = ConsumerRecord
 class LogReader:
     """Reads partitions of any topic, one at a time, committed records only.
 
-    `packed`: `read` yields what it fetches as `PackedRecords`, for the extension to read.
+    `packed`: `read` yields what it fetches as `PackedRecords`, for the extension to read. `unpacked`: in plain lists,
+    which the extension makes.
     """
 
-    def __init__(self, consumer: AIOKafkaConsumer, *, packed: bool = False) -> None:
+    def __init__(self, consumer: AIOKafkaConsumer, *, packed: bool = False, unpacked: bool = False) -> None:
         self._consumer = consumer
-        self._packed = packed
+        self._packed = packed or unpacked
+        self._unpacked = unpacked
 
     def unpacked(self) -> "LogReader":
         """The same, yielding single records: for a few of them here and there."""
@@ -118,12 +121,16 @@ class LogReader:
             await asyncio.wait([waiter], timeout=READ_TIMEOUT_MS / 1_000)
             waiter.cancel()
         fetched = fetcher._records.get(tp)  # noqa: SLF001
+        if fetched is None:
+            return []
         if type(fetched) is not FetchResult:
-            return await self._fetch(tp)  # nothing, or an error, which it raises
+            return await self._fetch(tp)  # an error, which it raises
         records = take_packed(tp, fetched)
         del fetcher._records[tp]  # noqa: SLF001
         fetcher._notify(fetcher._wait_consume_future)  # noqa: SLF001 - ask for more
-        return records or []
+        if records is None:
+            return []
+        return records.unpacked() if self._unpacked else records
 
     async def last_record(self, topic: str, partition: int) -> Record | None:
         """The newest committed record of the partition; None if it holds none."""
@@ -187,3 +194,17 @@ async def open_reader(settings: Settings, *, packed: bool = False) -> AsyncItera
         settings, max_partition_fetch_bytes=FETCH_MAX_BYTES, fetch_max_wait_ms=FETCH_MAX_WAIT_MS
     ) as consumer:
         yield LogReader(consumer, packed=packed)
+
+
+@asynccontextmanager
+async def open_unpacked(settings: Settings, **options: Any) -> AsyncIterator[LogReader]:
+    """A reader of single records on its own connection, unpacked by the extension where that is used.
+
+    `options` are the consumer's. A fetch comes in one list: it bounds what stands in memory. Raises UserError if no
+    broker answers.
+    """
+    unpacked = is_used(settings.native)
+    if unpacked:
+        keep_fetched_bytes()
+    async with open_consumer(settings, **options) as consumer:
+        yield LogReader(consumer, unpacked=unpacked)

@@ -21,14 +21,14 @@ from streams.domain.audit_findings import Finding, Findings
 from streams.domain.audit_totals import Ledger, TotalsAudit
 from streams.domain.audit_windows import AuditCalendar
 from streams.engine.connection import open_admin, open_consumer, start_client
-from streams.engine.reader import FETCH_MAX_WAIT_MS, LogReader
+from streams.engine.reader import FETCH_MAX_WAIT_MS, LogReader, open_unpacked
 from streams.errors import ExitStatus, UserError
 from streams.settings import Settings
 from streams.views.audit_snapshot import RETRY_MS, PartitionCut, Snapshot, SnapshotTaker, open_uncommitted
 
 POLL_S = 0.2
 BATCH_RECORDS = 10_000  # of one log in memory at a time
-FETCH_BYTES = 1_048_576  # of one log, compressed: what is fetched ahead while a batch is worked on
+FETCH_BYTES = 524_288  # of one log, compressed: what is fetched ahead while a batch is worked on
 
 
 class Progress(Protocol):
@@ -251,11 +251,11 @@ class _Audit:
 @asynccontextmanager
 async def open_log(settings: Settings) -> AsyncIterator[LogReader]:
     """A reader that holds little: three of them are read side by side."""
-    async with open_consumer(
+    async with open_unpacked(
         settings,
         max_partition_fetch_bytes=FETCH_BYTES,
         max_poll_records=BATCH_RECORDS,
         fetch_max_wait_ms=FETCH_MAX_WAIT_MS,
         retry_backoff_ms=RETRY_MS,
-    ) as consumer:
-        yield LogReader(consumer)
+    ) as reader:
+        yield reader

@@ -40,6 +40,7 @@ logger = structlog.get_logger(__name__)
 
 ROUND_S = 0.3  # a round of nothing new takes five requests
 OUTAGE_PAUSE_S = 1.0
+SUMS_MAX = 100_000  # by project and minute, some 200 bytes each; then they go into the windows
 WINDOWS_MAX = 2_000_000  # held at once, some 420 bytes each: where totals stand still, the audit waits for them
 PROJECTS_CACHED_MAX = 1_000_000  # projects whose partition is remembered; tens of thousands exist
 
@@ -184,8 +185,10 @@ class Follower:
             for place in self._orders:
                 if place.is_ripe(measure) and not self._is_full():
                     more = await place.go_on(self._readers) or more
-                    self._count()
+                    if len(self._ledger) > SUMS_MAX:
+                        self._count()
                     self._tell()
+            self._count()  # of all partitions at once: they have most projects and minutes in common
             reader = self._readers[Need.ORDERS]
             checked = {place.donations: place.checked[place.donations] for place in self._orders}
             newest_ms = max((place.audit.clock_ms for place in self._orders), default=0)
