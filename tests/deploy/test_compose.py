@@ -175,6 +175,8 @@ def test_there_is_one_ledger_that_keeps_its_logs_and_its_keys_in_volumes_of_thei
     mounts = dict(reversed(mount.split(":")) for mount in ledger["volumes"])
     folders = [ledger["environment"][f"EVERYCENT_LEDGER_{name}"] for name in ("DIR", "KEYS")]
     assert [mounts[folder] for folder in folders] == ["ledger-data", "ledger-keys"]
+    server = SERVICES["server"]
+    assert server["volumes"] == [f"ledger-data:{server['environment']['EVERYCENT_SERVE_LEDGER_DIR']}:ro"]
     assert keys["volumes"] == [f"ledger-keys:{folders[1]}"]
     assert keys["command"] == ["ledger", "keygen"]
     assert keys["environment"] == ledger["environment"]
