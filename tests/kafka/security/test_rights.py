@@ -117,7 +117,7 @@ async def test_a_worker_without_any_one_of_its_rights_ends_with_one_line_that_na
     guarded, deployment
 ):
     lines = await without_one(AccessRole.WORKER, guarded, deployment, SPARE, work_as_worker)
-    assert len(lines) == 14
+    assert len(lines) == 13
 
 
 async def work_as_reader(settings: Settings) -> None:
