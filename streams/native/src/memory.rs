@@ -1,12 +1,12 @@
 //! The memory of order ids by which repeats are told: `domain/dedupe.py` has the rule, and is the reference.
 //!
-//! In place of an id 88 bits of a keyed hash are compared, all of them at each look-up; with it go the low 8 bits of the
+//! In place of an id 80 bits of a keyed hash are compared, all of them at each look-up; with it go the low 8 bits of the
 //! slice of time in which it was remembered, and 32 bits of the fingerprint of its donations. The odds that one of ten
-//! billion look-ups takes an id for another one of ten million remembered are 1 in 3 * 10^9; that a conflict is taken for
+//! billion look-ups takes an id for another one of ten million remembered are 1 in 12 million; that a conflict is taken for
 //! a repeat, which donates as little, 1 in 4 * 10^9. The hash is SipHash, keyed anew in each process, so nobody can choose
 //! ids that collide.
 //!
-//! A shard has a small table of recent ids, in open addressing at 16 bytes a place, and all others packed to 14 bytes,
+//! A shard has a small table of recent ids, in open addressing at 16 bytes a place, and all others packed to 13 bytes,
 //! without a gap (`packed.rs`). When the small table is full, a 32nd of them, it is merged into those, and what is
 //! forgotten is dropped. So an id is copied some 32 times while its shard turns over, at a nanosecond each.
 
@@ -25,13 +25,13 @@ const PLACES_MIN: usize = 16;
 // An entry knows its slice modulo 256: none may become that old. The clock moves by SLICES at most (further, and all is
 // forgotten), so sweeping when this many slices have passed leaves room.
 const SWEEP_AFTER_SLICES: i64 = 192;
-const LOW_BITS: u32 = 24;
+const LOW_BITS: u32 = 16;
 
-/// 88 bits of an id's hash.
+/// 80 bits of an id's hash.
 #[derive(Clone, Copy)]
 pub struct IdHash {
     pub high: u64, // never 0, which marks an empty place
-    pub low: u32,  // 24 bits
+    pub low: u32,  // 16 bits
 }
 
 /// The order ids of one partition within the horizon, each with the fingerprint of its donations.
@@ -55,7 +55,7 @@ struct Shard {
 #[derive(Default)]
 struct Recent {
     high: Vec<u64>,
-    low: Vec<u64>, // 24 bits of the hash, 32 of the fingerprint, 8 of the slice
+    low: Vec<u64>, // 16 bits of the hash, 32 of the fingerprint, 8 of the slice
     held: usize,
 }
 
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_is_told_from_another_one_by_each_of_88_bits() {
+    fn an_id_is_told_from_another_one_by_each_of_80_bits() {
         let ids: Vec<_> = (0..20_000).map(|number: i64| hash_id(number.to_string())).collect();
         for is_packed in [false, true] {
             let mut memory = OrderMemory::new(SLICES * 1_000);
@@ -319,10 +319,10 @@ mod tests {
 
     #[test]
     fn ids_that_differ_in_their_last_bit_alone_are_told_apart_in_any_order() {
-        for flipped in [1, 0x80, 0x100, 0x80_0000] {
+        for flipped in [1, 0x80, 0x100, 0x8000] {
             let ids = [0, 1, 2].map(|number| IdHash {
                 high: 0x1234_5678_9abc_def0,
-                low: 0x12_3456 ^ (flipped * (number & 1)) ^ (number >> 1) << 4,
+                low: 0x3456 ^ (flipped * (number & 1)) ^ (number >> 1) << 4,
             });
             for order in [[0, 1, 2], [2, 1, 0], [1, 2, 0]] {
                 let mut memory = OrderMemory::new(SLICES * 1_000);

@@ -1,6 +1,6 @@
-//! Order ids at rest: sorted by their hash, 14 bytes each, in pages of one size. `memory.rs` says what they are for.
+//! Order ids at rest: sorted by their hash, 13 bytes each, in pages of one size. `memory.rs` says what they are for.
 //!
-//! Of an id's 88 bits 6 are the shard's number, and 10 tell the group in which it stands; 72 are kept. The entries of a
+//! Of an id's 80 bits 6 are the shard's number, and 10 tell the group in which it stands; 64 are kept. The entries of a
 //! group are sorted, and hashes lie evenly, so where one stands is guessed well and then walked to.
 //!
 //! What is added is merged in place, from the end: there is never a second copy. Pages are all of one size, so what grows
@@ -16,7 +16,6 @@ const GROUPS: usize = 1 << GROUP_BITS;
 #[derive(Clone, Copy)]
 pub struct Kept {
     rest: u64,
-    tag: u8, // the last 8 bits of the hash
     pub stamp: u8,
     pub said: u32,
 }
@@ -28,7 +27,6 @@ pub type Placed = (usize, Kept);
 struct Page {
     rest: [u64; PAGE],
     said: [u32; PAGE],
-    tag: [u8; PAGE],
     stamp: [u8; PAGE],
 }
 
@@ -45,8 +43,8 @@ impl Kept {
     /// Where an id belongs, and what is kept of it.
     pub fn of(id: IdHash, stamp: u8, said: u32) -> Placed {
         let group = (id.high << SHARD_BITS >> (64 - GROUP_BITS)) as usize;
-        let rest = id.high << (SHARD_BITS + GROUP_BITS) | u64::from(id.low >> 8);
-        (group, Self { rest, tag: id.low as u8, stamp, said })
+        let rest = id.high << (SHARD_BITS + GROUP_BITS) | u64::from(id.low);
+        (group, Self { rest, stamp, said })
     }
 }
 
@@ -61,14 +59,13 @@ impl Packed {
         }
         let (group, wanted) = Kept::of(id, 0, 0);
         let at = self.first_from(group, self.held, &wanted);
-        let is_held =
-            at < self.starts[group + 1] as usize && self.rest(at) == wanted.rest && self.tag(at) == wanted.tag;
+        let is_held = at < self.starts[group + 1] as usize && self.rest(at) == wanted.rest;
         is_held.then_some(at)
     }
 
     pub fn at(&self, at: usize) -> Kept {
         let (page, at) = (&self.pages[at / PAGE], at % PAGE);
-        Kept { rest: page.rest[at], tag: page.tag[at], stamp: page.stamp[at], said: page.said[at] }
+        Kept { rest: page.rest[at], stamp: page.stamp[at], said: page.said[at] }
     }
 
     /// Write down anew what an id that was forgotten says.
@@ -132,10 +129,7 @@ impl Packed {
     /// Where in the group, before `end`, the first entry stands that doesn't come before `wanted`.
     fn first_from(&self, group: usize, end: usize, wanted: &Kept) -> usize {
         let (start, end) = (self.starts[group] as usize, end.min(self.starts[group + 1] as usize));
-        let comes_before = |at: usize| {
-            let rest = self.rest(at);
-            rest < wanted.rest || rest == wanted.rest && self.tag(at) < wanted.tag
-        };
+        let comes_before = |at: usize| self.rest(at) < wanted.rest;
         let mut at = start + ((u128::from(wanted.rest) * (end - start) as u128) >> 64) as usize;
         while at < end && comes_before(at) {
             at += 1;
@@ -157,14 +151,12 @@ impl Packed {
                 let page = &mut self.pages[source];
                 page.rest.copy_within(from.clone(), to);
                 page.said.copy_within(from.clone(), to);
-                page.tag.copy_within(from.clone(), to);
                 page.stamp.copy_within(from, to);
             } else {
                 let (before, after) = self.pages.split_at_mut(target);
                 let (source, target, to) = (&before[source], &mut after[0], to..to + count);
                 target.rest[to.clone()].copy_from_slice(&source.rest[from.clone()]);
                 target.said[to.clone()].copy_from_slice(&source.said[from.clone()]);
-                target.tag[to.clone()].copy_from_slice(&source.tag[from.clone()]);
                 target.stamp[to].copy_from_slice(&source.stamp[from]);
             }
         }
@@ -172,20 +164,16 @@ impl Packed {
 
     fn set(&mut self, at: usize, kept: Kept) {
         let (page, at) = (&mut self.pages[at / PAGE], at % PAGE);
-        (page.rest[at], page.tag[at], page.stamp[at], page.said[at]) = (kept.rest, kept.tag, kept.stamp, kept.said);
+        (page.rest[at], page.stamp[at], page.said[at]) = (kept.rest, kept.stamp, kept.said);
     }
 
     fn rest(&self, at: usize) -> u64 {
         self.pages[at / PAGE].rest[at % PAGE]
     }
-
-    fn tag(&self, at: usize) -> u8 {
-        self.pages[at / PAGE].tag[at % PAGE]
-    }
 }
 
 impl Page {
     fn new() -> Box<Self> {
-        Box::new(Self { rest: [0; PAGE], said: [0; PAGE], tag: [0; PAGE], stamp: [0; PAGE] })
+        Box::new(Self { rest: [0; PAGE], said: [0; PAGE], stamp: [0; PAGE] })
     }
 }
