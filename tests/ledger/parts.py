@@ -123,3 +123,12 @@ class FaultyDisk(Disk):
                     target.unlink(missing_ok=True)
                 else:
                     target.write_bytes(before)
+
+
+def published_log(folder, size: int) -> LogWriter:
+    """A log of so many leaves in this folder, all under its checkpoint."""
+    opened = writer(folder)
+    opened.open()
+    opened.append(entries(0, size))
+    publish(opened)
+    return opened

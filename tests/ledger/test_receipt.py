@@ -17,18 +17,25 @@ from streams.ledger.receipt import HEADER, Promise, Receipt, ReceiptError, make_
 from streams.ledger.tree import EMPTY_ROOT
 from streams.ledger_service.keys import LastSigned, load_keys, log_origin, make_keys
 from streams.ledger_service.store import LogWriter
-from tests.ledger.parts import ORIGIN, SALTS, SIGNER, FaultyDisk, donation, entries, publish, records, writer
+from tests.ledger.parts import (
+    ORIGIN,
+    SALTS,
+    SIGNER,
+    FaultyDisk,
+    donation,
+    entries,
+    publish,
+    published_log,
+    records,
+    writer,
+)
 
 SIZE = 700
 
 
 @pytest.fixture(scope="module")
 def log(tmp_path_factory):
-    opened = writer(tmp_path_factory.mktemp("log"))
-    opened.open()
-    opened.append(entries(0, SIZE))
-    publish(opened)
-    return opened
+    return published_log(tmp_path_factory.mktemp("log"), SIZE)
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from streams.ledger.leaf import decode_leaf, encode_leaf
 from streams.ledger.notes import KeyType, Note, Signature, SignerKey, sign_note
 from streams.ledger.receipt import Promise, Receipt, make_receipt
 from streams.ledger.tree import EMPTY_ROOT
-from tests.ledger.parts import ORIGIN, SALTS, SIGNER, entries, publish, writer
+from tests.ledger.parts import ORIGIN, SALTS, SIGNER, published_log
 from tests.verify_page.parts import a_page, same_verdicts, write_page
 
 SIZE = 700
@@ -22,11 +22,7 @@ KEYS = (SIGNER.verifier,)
 
 @pytest.fixture(scope="module")
 def log(tmp_path_factory):
-    opened = writer(tmp_path_factory.mktemp("log"))
-    opened.open()
-    opened.append(entries(0, SIZE))
-    publish(opened)
-    return opened
+    return published_log(tmp_path_factory.mktemp("log"), SIZE)
 
 
 @pytest.fixture(scope="module")
