@@ -93,9 +93,11 @@ async def test_lines_that_are_swapped_left_out_doubled_or_another_receipts_are_c
                     mixed[at] = chance.choice(others)
         if mixed != lines:
             tampered.append(b"".join(mixed))
+    # A signature that stands twice is one: the format asks for that. Up to three are added above.
+    harmless = {bytes(receipt) + lines[-1] * more for more in range(1, 4)}
+    tampered += sorted(harmless)
     for mixed, verdict in zip(tampered, await same_verdicts(page, tampered, KEYS, BUYER), strict=True):
-        # A signature that stands twice is one: the format asks for that.
-        assert verdict or list(dict.fromkeys(mixed.splitlines(keepends=True))) == lines
+        assert (verdict is None) == (mixed in harmless)
 
 
 async def test_what_was_changed_is_named(page, receipt, log):
