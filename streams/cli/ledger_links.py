@@ -1,6 +1,7 @@
 """`everycent ledger link-keygen` and `everycent ledger link`: the donor's way to the page of their donation."""
 
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -8,6 +9,7 @@ from urllib.parse import urlsplit
 import orjson
 import typer
 
+from streams.cli.ledger_search import SearchProgress
 from streams.errors import UserError
 from streams.ledger.leaf import decode_leaf, donor_of
 from streams.ledger.links import DonorLink, sign_link
@@ -63,7 +65,9 @@ def link(
     base = _site(site if site is not None else f"http://{settings.serve_host}:{settings.serve_port}")
     signer = load_link_key(Path(settings.ledger_keys), settings.ledger_name)
     salts = load_salts(Path(settings.ledger_keys))
-    receipt = receipt_of(Path(settings.ledger_dir), Path(settings.ledger_index), salts, donation_id)
+    with closing(SearchProgress()) as progress:
+        folders = Path(settings.ledger_dir), Path(settings.ledger_index)
+        receipt = receipt_of(*folders, salts, donation_id, on_searched=progress)
     if buyer is not None and donor_of(receipt.salt, buyer) != decode_leaf(receipt.entry).donor:
         raise UserError(f"donation {donation_id} isn't that of the buyer {buyer!r}: no link was made.")
     expires_at_s = int(time.time()) + days * DAY_S

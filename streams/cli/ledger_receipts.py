@@ -1,6 +1,7 @@
 """`everycent ledger receipt` and `everycent ledger verify`: a donor's proof, made and checked."""
 
 import sys
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -8,6 +9,7 @@ from typing import Annotated
 import orjson
 import typer
 
+from streams.cli.ledger_search import SearchProgress
 from streams.errors import ExitStatus, UserError
 from streams.ledger.notes import NoteError, VerifierKey
 from streams.ledger.policy import Policy, PolicyError
@@ -33,7 +35,8 @@ def receipt(
     """Make a donor's receipt: one text file that proves, without us, that the donation is in the ledger.
 
     It opens the commitment to the donor, so it belongs to the donor alone. Needs the ledger's folder and the donors'
-    secret (EVERYCENT_LEDGER_DIR, EVERYCENT_LEDGER_KEYS), no broker.
+    secret (EVERYCENT_LEDGER_DIR, EVERYCENT_LEDGER_KEYS), no broker. What `everycent ledger index` hasn't taken in is
+    looked through, 2 million leaves a second; from 2 s on it says how long that takes.
 
     Example: everycent ledger receipt 1400000000000000001:0 --output receipt.tlog-proof
     """
@@ -41,7 +44,10 @@ def receipt(
 
     settings = load_settings()
     salts = load_salts(Path(settings.ledger_keys))
-    made = receipt_of(Path(settings.ledger_dir), Path(settings.ledger_index), salts, donation_id, policy_from(policy))
+    rule = policy_from(policy)
+    with closing(SearchProgress()) as progress:
+        folders = Path(settings.ledger_dir), Path(settings.ledger_index)
+        made = receipt_of(*folders, salts, donation_id, rule, on_searched=progress)
     if output is None:
         sys.stdout.buffer.write(bytes(made))
     else:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import TypeAlias
 
 from streams.errors import UserError
 from streams.ledger.leaf import SaltSource, decode_leaf
@@ -15,6 +16,9 @@ from streams.ledger_service.files import folder_fetch
 from streams.ledger_service.index import DonationIndex, find_unindexed, open_index
 
 WITNESSED = (PENDING, COSIGNED)
+
+Searched: TypeAlias = Callable[[int, int], None]
+"""Told again and again while leaves are looked through: how many have been, and how many there are at the most."""
 
 
 def logs_in(folder: Path) -> dict[int, PublishedLog]:
@@ -42,19 +46,26 @@ def update_index(
     return taken, total
 
 
-def receipt_of(
-    folder: Path, index_folder: Path, salts: SaltSource, donation_id: str, policy: Policy | None = None
+def receipt_of(  # noqa: PLR0913 - each is a part of its own
+    folder: Path,
+    index_folder: Path,
+    salts: SaltSource,
+    donation_id: str,
+    policy: Policy | None = None,
+    *,
+    on_searched: Searched = lambda *_: None,
 ) -> Receipt:
     """The receipt of a donation under the newest checkpoint that bears what `policy` asks for.
 
-    Without a policy: under the newest that witnesses have cosigned, and where none covers it the newest of all. Raises
-    UserError: there is no such donation in the ledger by now, it isn't witnessed yet, or the files are damaged.
+    Without a policy: under the newest that witnesses have cosigned, and where none covers it the newest of all. What
+    the index hasn't taken in is looked through, which takes long where that is much. Raises UserError: there is no such
+    donation in the ledger by now, it isn't witnessed yet, or the files are damaged.
     """
     logs = logs_in(folder)
     try:
         notes = {partition: log.note() for partition, log in logs.items()}
         sizes = {partition: checkpoint_of(note).size for partition, note in notes.items()}
-        place = _find(logs, sizes, index_folder, donation_id)
+        place = _find(logs, sizes, index_folder, donation_id, on_searched)
         if place is None:
             raise UserError(
                 f"the ledger in {folder} has no donation {donation_id!r}. One is there some seconds after its order."
@@ -97,7 +108,7 @@ def _is_cosigned(note: Note) -> bool:
 
 
 def _find(
-    logs: dict[int, PublishedLog], sizes: dict[int, int], index_folder: Path, donation_id: str
+    logs: dict[int, PublishedLog], sizes: dict[int, int], index_folder: Path, donation_id: str, on_searched: Searched
 ) -> tuple[int, int] | None:
     """By the index; what that doesn't have yet is looked through."""
     with open_index(index_folder) as index:
@@ -106,8 +117,16 @@ def _find(
     if place is not None:
         partition, seq = place
         return place if seq < sizes.get(partition, 0) else None
+    left = {partition: max(sizes[partition] - positions[partition], 0) for partition in logs}
+    total = sum(left.values())
+    before = 0
     for partition, log in logs.items():
-        seq_found = find_unindexed(log, positions[partition], sizes[partition], donation_id)
+
+        def tell(searched: int, before: int = before) -> None:
+            on_searched(before + searched, total)
+
+        seq_found = find_unindexed(log, positions[partition], sizes[partition], donation_id, tell)
         if seq_found is not None:
             return partition, seq_found
+        before += left[partition]
     return None
