@@ -51,13 +51,18 @@ def witness(  # noqa: PLR0913 - options, by name
     ] = None,
     once: Annotated[bool, typer.Option("--once", help="Look once, and end.")] = False,
     host: Annotated[str, typer.Option(help="Address to serve the cosignatures at, with --port.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65_535, help="Serve the cosignatures here; 0: don't.")] = 0,
+    port: Annotated[
+        int,
+        typer.Option(min=0, max=65_535, help="Serve the cosignatures and take checkpoints by request here; 0: don't."),
+    ] = 0,
 ) -> None:
     """Be a witness: cosign a log's newest checkpoint if the log has only grown, and raise the alarm otherwise.
 
-    It cosigns into EVERYCENT_WITNESS_PUBLIC, which any web server may serve. Evidence goes to EVERYCENT_WITNESS_DIR. It
-    looks every EVERYCENT_WITNESS_INTERVAL_S, until a signal. Exit status: 0 all is well, 1 an alarm stands, 2 settings,
-    keys or the clock are wrong, 3 the disk failed; with --once also 3: a log couldn't be reached, or is in doubt.
+    With --port logs may also send it their checkpoints (C2SP tlog-witness, POST …/add-checkpoint); one without a --log
+    is known by what it sends alone. It cosigns into EVERYCENT_WITNESS_PUBLIC, which any web server may serve. Evidence
+    goes to EVERYCENT_WITNESS_DIR. It looks every EVERYCENT_WITNESS_INTERVAL_S, until a signal. Exit status: 0 all is
+    well, 1 an alarm stands, 2 settings, keys or the clock are wrong, 3 the disk failed; with --once also 3: a log
+    couldn't be reached, or is in doubt.
 
     Example: everycent ledger witness --log https://ledger.example.org/ledger --key keys.txt --port 8081
     """
@@ -67,9 +72,10 @@ def witness(  # noqa: PLR0913 - options, by name
 
     settings = load_settings()
     configure_logs(settings)
-    logs = watched_logs(log or (), [each for text in key or () for each in keys_from(text)])
+    may_send = bool(port) and not once
+    logs = watched_logs(log or (), [each for text in key or () for each in keys_from(text)], may_send=may_send)
     rule = policy_from(policy)
-    logs += logs_of_policy(rule) if rule else []
+    logs += logs_of_policy(rule, may_send=may_send) if rule else []
     if not logs:
         raise UserError("which logs? Give --log URL and --key KEY, or a --policy that names some with their addresses.")
     if len({each.origin for each in logs}) < len(logs):

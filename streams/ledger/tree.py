@@ -185,8 +185,7 @@ def verify_consistency(old: int, old_root: bytes, new: int, new_root: bytes, pro
     if old in {0, new}:
         if proof:
             raise ProofError("the consistency proof must be empty here")
-        expected = EMPTY_ROOT if old == 0 else new_root
-        if old_root != expected:
+        if (old == new and old_root != new_root) or (old == 0 and old_root != EMPTY_ROOT):
             raise ProofError(f"two trees of {old} leaves have different roots")
         return
     hashes = list(proof)

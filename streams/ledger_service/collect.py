@@ -1,14 +1,17 @@
 """Gets witnesses' cosignatures for the ledger's checkpoints, and keeps them beside those, so that receipts carry them.
 
-All witnesses must cosign one and the same checkpoint, though each looks when it likes and the log grows every second.
-So one of them is held out, `witness/pending`, until enough have cosigned it; then it becomes `witness/checkpoint` and
-the newest one takes its place. Neither of the two files ever goes back to a smaller tree. A crash leaves each as it was
-or as it was to be; what was gathered and not written is gathered again.
+A witness with a web address is sent the checkpoint with its proof (C2SP tlog-witness), and answers at once; one that
+takes none by request, or lies in a folder, is asked for what it has cosigned by itself. All witnesses must cosign one
+and the same checkpoint, though some look when they like and the log grows every second. So one of them is held out,
+`witness/pending`, until enough have cosigned it; then it becomes `witness/checkpoint` and the newest one takes its
+place. Neither of the two files ever goes back to a smaller tree. A crash leaves each as it was or as it was to be; what
+was gathered and not written is gathered again.
 """
 
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,12 +24,14 @@ from streams.ledger.published import COSIGNED, PENDING, MissingFileError, Publis
 from streams.ledger.witnessing import Verdict, compare, open_checkpoint
 from streams.ledger_service.files import Disk, folder_fetch, write_durably
 from streams.ledger_service.keys import PUBLIC_KEYS
-from streams.ledger_service.remote import Remote, RemoteError
+from streams.ledger_service.push import Pusher, PushError
+from streams.ledger_service.remote import Remote, RemoteError, is_web_address
 from streams.ledger_service.witness_store import published_path
 
 logger = structlog.get_logger(__name__)
 
 PATIENCE_ROUNDS = 6  # so many intervals the slower witnesses are waited for; then the next checkpoint has its turn
+LOGS_AT_ONCE = 8
 AHEAD_MAX_S = 3_600  # a cosignature from further in the future is of a clock that is wrong
 
 
@@ -52,6 +57,14 @@ class _Answer:
     signature: Signature
 
 
+@dataclass(frozen=True, slots=True)
+class _Heard:
+    """What came of asking one witness; `size`: what it has cosigned, as far as it says."""
+
+    answer: _Answer | None = None
+    size: int = 0
+
+
 class Collector:
     """Collects for the ledger in `folder`. `clock`: seconds since the epoch."""
 
@@ -62,6 +75,8 @@ class Collector:
         self._witnesses = [witness for witness in policy.witnesses if witness.url]
         self._policy = policy
         self._remote = remote
+        self._pusher = Pusher(remote)
+        self._by_request: set[str] = set()  # witnesses that have answered a request
         self._patience_s = PATIENCE_ROUNDS * interval_s
         self._clock = clock
         self._disk = Disk()
@@ -71,37 +86,60 @@ class Collector:
         """Ask every witness about every log once. Raises OSError, and NoteError where the ledger is damaged."""
         folders = sorted(path.parent for path in self._folder.glob("donations/*/checkpoint"))
         folders += [path.parent for path in self._folder.glob("seals/checkpoint")]
-        return [await self._collect_for(folder) for folder in folders]
+        found: list[Collected] = []
+        for start in range(0, len(folders), LOGS_AT_ONCE):
+            part = [self._collect_for(folder) for folder in folders[start : start + LOGS_AT_ONCE]]
+            for result in await asyncio.gather(*part, return_exceptions=True):
+                if isinstance(result, BaseException):
+                    raise result
+                found.append(result)
+        return found
 
     async def _collect_for(self, folder: Path) -> Collected:
         fetch = folder_fetch(folder)
         newest = PublishedLog(fetch).note()
         origin = checkpoint_of(newest).origin
         pending = self._read(folder, PENDING)
-        if pending is None:
+        if pending is None or self._is_stale(pending, newest):
             self._write(folder, PENDING, pending := newest)
-        answers = [each for each in await self._ask_all(origin) if each is not None]
+        heard = await asyncio.gather(*(self._ask(witness, folder, pending) for witness in self._witnesses))
+        answers = [each.answer for each in heard if each.answer is not None]
         split = tuple(each.witness.name for each in answers if self._is_other_tree(folder, newest, each))
         gathered = self._with_answers(pending, answers)
         if gathered != pending:
             self._write(folder, PENDING, gathered)
         cosigned = self._publish(folder, gathered)
-        if self._is_over(folder, gathered, newest, answers):
+        if self._is_over(folder, gathered, newest, max((each.size for each in heard), default=0)):
             self._write(folder, PENDING, newest)
             gathered = newest
         names = () if cosigned is None else tuple(self._policy.names_of(self._cosigners(cosigned)))
         size = 0 if cosigned is None else checkpoint_of(cosigned).size
         return Collected(origin, cosigned is not None, size, names, checkpoint_of(gathered).size, split)
 
-    async def _ask_all(self, origin: str) -> list[_Answer | None]:
-        return await asyncio.gather(*(self._ask(witness, origin) for witness in self._witnesses))
+    def _is_stale(self, pending: Note, newest: Note) -> bool:
+        """Whether the newest checkpoint may be held out at once: nobody can be about to cosign this one by itself."""
+        if checkpoint_of(pending).size >= checkpoint_of(newest).size:
+            return False
+        if any(witness.name not in self._by_request for witness in self._witnesses):
+            return False
+        cosigners = self._cosigners(pending)
+        return not cosigners or self._policy.is_met_by(cosigners)  # else it waits for the rest
 
-    async def _ask(self, witness: PolicyWitness, origin: str) -> _Answer | None:
-        """None where it has nothing that counts; why not is told once for as long as it stays."""
-        why = ""
+    async def _ask(self, witness: PolicyWitness, folder: Path, pending: Note) -> _Heard:
+        """Why nothing came that counts is told once for as long as it stays."""
+        why, heard = "", _Heard()
+        origin = checkpoint_of(pending).origin
+        has_cosigned = witness.key in self._cosigners(pending)
+        if has_cosigned and witness.name in self._by_request:
+            return heard
         try:
-            note = Note.parse(await self._remote.get(witness.url.rstrip("/"), published_path(origin)))
-            answer = self._understand(witness, origin, note)
+            if has_cosigned or not is_web_address(witness.url):
+                answer = await self._asked_for_file(witness, origin)
+            else:
+                answer = await self._sent(witness, folder, pending)
+            heard = _Heard(answer, answer.checkpoint.size)
+        except PushError as error:
+            why, heard = str(error), _Heard(None, error.ahead)
         except MissingFileError:
             why = "it has cosigned nothing of this log yet"
         except (RemoteError, NoteError) as error:
@@ -109,7 +147,31 @@ class Collector:
         if why and self._told.get(f"{witness.name} {origin}") != why:
             logger.warning("no cosignature", witness=witness.name, log=origin, why=why)
         self._told[f"{witness.name} {origin}"] = why
-        return None if why else answer
+        return heard
+
+    async def _sent(self, witness: PolicyWitness, folder: Path, pending: Note) -> _Answer:
+        """What it answers to the checkpoint; where that is no, perhaps its files say what it has cosigned instead.
+
+        Raises PushError, NoteError.
+        """
+        origin = checkpoint_of(pending).origin
+        ours = Note(pending.text, tuple(each for each in pending.signatures if each.name == origin))
+        try:
+            note = await self._pusher.cosigned(witness, PublishedLog(folder_fetch(folder)), ours)
+        except PushError as error:
+            if error.is_away:
+                raise
+            with suppress(RemoteError, MissingFileError, NoteError):
+                return await self._asked_for_file(witness, origin)
+            raise
+        answer = self._understand(witness, origin, note)
+        self._by_request.add(witness.name)
+        return answer
+
+    async def _asked_for_file(self, witness: PolicyWitness, origin: str) -> _Answer:
+        """Raises RemoteError, MissingFileError, NoteError."""
+        note = Note.parse(await self._remote.get(witness.url.rstrip("/"), published_path(origin)))
+        return self._understand(witness, origin, note)
 
     def _understand(self, witness: PolicyWitness, origin: str, note: Note) -> _Answer:
         """Raises NoteError: it isn't what this witness has cosigned of this log, or not at a time that can be."""
@@ -168,15 +230,18 @@ class Collector:
             return gathered
         return before
 
-    def _is_over(self, folder: Path, gathered: Note, newest: Note, answers: Sequence[_Answer]) -> bool:
-        """Whether the newest checkpoint takes the place of the one that is held out."""
+    def _is_over(self, folder: Path, gathered: Note, newest: Note, ahead: int) -> bool:
+        """Whether the newest checkpoint takes the place of the one that is held out. `ahead`: a witness's largest."""
         size = checkpoint_of(gathered).size
         if checkpoint_of(newest).size <= size:
             return False
         cosigners = self._cosigners(gathered)
-        if all(witness.key in cosigners for witness in self._witnesses):
+        lacking = [witness for witness in self._witnesses if witness.key not in cosigners]
+        if not lacking:
             return True
-        if not self._policy.is_met_by(cosigners) and any(each.checkpoint.size > size for each in answers):
+        if self._policy.is_met_by(cosigners) and all(witness.name in self._by_request for witness in lacking):
+            return True  # whoever is sent a checkpoint takes the next one as well
+        if not self._policy.is_met_by(cosigners) and ahead > size:
             return True  # a witness has gone past it, and can't cosign it any more
         return self._clock() - (folder / PENDING).stat().st_mtime > self._patience_s
 

@@ -7,6 +7,7 @@ import asyncio
 import ssl
 from collections.abc import Iterable
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -17,29 +18,45 @@ import aiohttp
 from streams import __version__
 from streams.errors import UserError
 from streams.ledger.published import MissingFileError
+from streams.ledger.submission import ADD_CHECKPOINT
 from streams.ledger.tiles import TILE_BYTES, TILE_WIDTH, Tile, TileError, check_tile
 
 TIMEOUT_S = 30.0  # of one request: a proof waits for some tens of them
+ADD_TIMEOUT_S = 10.0  # of a submission, which a witness answers from what it knows
 REQUESTS_AT_ONCE = 8  # to one host; more is unkind
 REDIRECTS_MAX = 3
 CHECKPOINT_MAX_BYTES = 65_536  # with a hundred cosignatures it has 20,000
 _GONE = {404, 410}
+_WEB = {"http", "https"}
 
 
 class RemoteError(Exception):
     """The other side can't be reached, or answers with something else; says which."""
 
 
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What a witness has answered to a submission."""
+
+    status: int
+    content_type: str
+    data: bytes
+
+
 def check_address(address: str, what: str) -> str:
     """Without its last slash. Raises UserError unless it's http(s)://, file:// or a folder's path."""
     parts = urlsplit(address)
-    if parts.scheme in {"http", "https"} and not parts.netloc:
+    if parts.scheme in _WEB and not parts.netloc:
         raise UserError(f"{what}: {address!r} names no machine.")
     if parts.scheme not in {"", "http", "https", "file"}:
         raise UserError(f"{what}: {address!r} is none of https://, http://, file:// and a folder's path.")
     if parts.query or parts.fragment:
         raise UserError(f"{what}: {address!r} must end with its path.")
     return address.rstrip("/")
+
+
+def is_web_address(address: str) -> bool:
+    return urlsplit(address).scheme in _WEB
 
 
 class Remote:
@@ -72,10 +89,25 @@ class Remote:
         Raises MissingFileError if there is none, RemoteError for all else, also beyond `limit` bytes.
         """
         scheme = urlsplit(address).scheme
-        if scheme not in {"http", "https"}:
+        if scheme not in _WEB:
             folder = Path(unquote(urlsplit(address).path) if scheme == "file" else address)
             return await asyncio.to_thread(_read, folder / path, limit)
         return await self._fetch(f"{address}/{path}", limit, fresh=fresh)
+
+    async def add_checkpoint(self, address: str, submission: bytes) -> Answered:
+        """The answer of the witness at `address`, whatever it is. Raises RemoteError where there is none, or too long.
+
+        A redirection isn't followed: it would make another kind of request of this one.
+        """
+        url = f"{address}/{ADD_CHECKPOINT}"
+        limit = CHECKPOINT_MAX_BYTES
+        wait = aiohttp.ClientTimeout(total=ADD_TIMEOUT_S)
+        try:
+            async with self._session.post(url, data=submission, timeout=wait, allow_redirects=False) as response:
+                data = await _up_to(response, limit)
+        except (aiohttp.ClientError, ssl.SSLError, TimeoutError, OSError, ValueError) as error:
+            raise RemoteError(f"{url} doesn't answer: {error or type(error).__name__}") from error
+        return Answered(response.status, response.content_type, _within(data, limit, url))
 
     async def tiles(self, address: str, wanted: Iterable[Tile]) -> dict[Tile, bytes]:
         """Those of the log at `address` that are there whole; a partial one may come from its full one."""
@@ -98,12 +130,18 @@ class Remote:
                     raise MissingFileError(f"there is no {url}")
                 if response.status != 200:
                     raise RemoteError(f"{url} answers {response.status} {response.reason}")
-                data = await response.content.read(limit + 1)
-                while len(data) <= limit and (more := await response.content.read(limit + 1 - len(data))):
-                    data += more
+                data = await _up_to(response, limit)
         except (aiohttp.ClientError, ssl.SSLError, TimeoutError, OSError, ValueError) as error:
             raise RemoteError(f"{url} can't be read: {error or type(error).__name__}") from error
         return _within(data, limit, url)
+
+
+async def _up_to(response: aiohttp.ClientResponse, limit: int) -> bytes:
+    """The body, cut behind the byte that is one too many."""
+    data = await response.content.read(limit + 1)
+    while len(data) <= limit and (more := await response.content.read(limit + 1 - len(data))):
+        data += more
+    return data
 
 
 def _read(path: Path, limit: int) -> bytes:

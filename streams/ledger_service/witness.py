@@ -23,7 +23,9 @@ from streams.ledger.checkpoint import Checkpoint
 from streams.ledger.evidence import Charge, make_evidence
 from streams.ledger.notes import Note, NoteError, VerifierKey
 from streams.ledger.published import PENDING, MissingFileError, checkpoint_of
+from streams.ledger.submission import SIZE_CONTENT_TYPE, Submission
 from streams.ledger.tiles import CHECKPOINT, Tile
+from streams.ledger.tree import EMPTY_ROOT, ProofError, roots_of_growth, verify_consistency
 from streams.ledger.witnessing import (
     Comparison,
     ForeignKeyError,
@@ -39,6 +41,7 @@ from streams.ledger_service.witness_store import WitnessStore, published_path
 logger = structlog.get_logger(__name__)
 
 LOGS_AT_ONCE = 8
+SENT = "sent to this witness"  # where a checkpoint comes from that came by request
 TURN_MAX_S = 5.0  # whoever watches the witness hears of it so often, though it waits
 CONVICTED = "convicted"  # the charge of an alarm that was raised in an earlier look, or by an earlier process
 _NO = Verdict.UNPROVEN
@@ -56,7 +59,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class WatchedLog:
-    """A log, where its files are, and its keys."""
+    """A log, where its files are, and its keys. Without an address it is known by what it sends alone."""
 
     origin: str
     address: str
@@ -94,6 +97,15 @@ class _Shown:
     source: str
 
 
+@dataclass(frozen=True, slots=True)
+class Added:
+    """The answer to a submission, as HTTP has it."""
+
+    status: int
+    body: str
+    content_type: str = "text/plain"
+
+
 _Pair: TypeAlias = tuple[_Shown | None, _Shown]
 
 
@@ -119,11 +131,15 @@ class Witness:
             for log in watch.logs
         }
         self.turns = 0  # differs whenever it has got on
+        self.broken: OSError | None = None  # the disk failed as a request was answered: nothing more may be cosigned
+        self._logs = {log.origin: log for log in watch.logs}
         for log in watch.logs:
             self._note_cosigned(log)
 
     async def look(self) -> dict[str, Outcome]:
         """Look once at every log, and at what other witnesses were shown. Raises ClockError, OSError."""
+        if self.broken is not None:
+            raise self.broken
         self._store.check_clock(self._clock())
         for start in range(0, len(self._watch.logs), LOGS_AT_ONCE):
             looks = [self._look_around(log) for log in self._watch.logs[start : start + LOGS_AT_ONCE]]
@@ -137,7 +153,7 @@ class Witness:
         self.turns += 1
         standing.raised = set()
         outcome = await self._look_at(log)
-        for peer in self._watch.peers:
+        for peer in self._watch.peers if log.address else ():  # without tiles nothing can be compared
             if CONVICTED not in standing.raised and await self._compare_with_peer(log, peer):
                 outcome = Outcome.ALARM
         standing.outcome = outcome
@@ -150,6 +166,8 @@ class Witness:
         if (conviction := self._store.conviction(log.origin)) is not None:
             self._tell(log, CONVICTED, "there is proof against it, so it is never cosigned again", conviction)
             return Outcome.ALARM
+        if not log.address:
+            return self.standings[log.origin].outcome or Outcome.UNCHANGED
         mine = self._mine(log)
         try:
             shown = await self._shown(log, mine)
@@ -175,12 +193,82 @@ class Witness:
             why = f"it shows {shown.checkpoint.size} leaves, and has signed {mine.checkpoint.size} before"
             return self._doubt(log, Charge.ROLLED_BACK, (mine, shown), Comparison(_NO, comparison.proof, why))
         now_s = self._clock()
+        if self._mine(log) != mine:
+            return Outcome.UNCHANGED  # a request came meanwhile, and this was compared with what was cosigned before it
         if mine is None or shown.checkpoint.size > mine.checkpoint.size:
             self._store.cosign(shown.note, now_s)
             self._note_cosigned(log)
             logger.info("cosigned", log=log.origin, size=shown.checkpoint.size)
         self.standings[log.origin].good_s = now_s
         return Outcome.COSIGNED if mine is None or shown.checkpoint.size > mine.checkpoint.size else Outcome.UNCHANGED
+
+    def add_checkpoint(self, data: bytes) -> Added:
+        """Answer a submission of C2SP tlog-witness, each refusal with the status that the protocol has for it.
+
+        Nothing is awaited here, so neither a look nor another request comes between check and record. What another
+        key has signed is no alarm, as anybody may send anything. Raises ClockError, OSError.
+        """
+        try:
+            sent = Submission.parse(data)
+            origin = checkpoint_of(sent.note).origin
+        except NoteError as error:
+            return Added(400, f"{error}\n")
+        log = self._logs.get(origin)
+        if log is None:
+            return Added(404, "this witness doesn't know the log\n")
+        try:
+            shown = self._opened(log, bytes(sent.note), SENT)
+        except (NoteError, _ForeignError):
+            return Added(403, "no key that this witness knows of the log has signed that\n")
+        if self._store.conviction(origin) is not None:
+            return Added(403, "there is proof against this log, so it is never cosigned again\n")
+        mine = self._mine(log)
+        known = Checkpoint(origin, 0, EMPTY_ROOT) if mine is None else mine.checkpoint
+        if sent.old > shown.checkpoint.size:
+            return Added(400, "the old size is larger than the checkpoint's\n")
+        if sent.old != known.size:
+            return Added(409, f"{known.size}\n", SIZE_CONTENT_TYPE)
+        if mine is not None and (refusal := self._contradiction(log, mine, shown, sent)):
+            return refusal
+        try:
+            verify_consistency(known.size, known.root, shown.checkpoint.size, shown.checkpoint.root, sent.proof)
+        except ProofError as error:
+            return Added(422, f"{error}\n")
+        return self._answered(log, shown)
+
+    def _contradiction(self, log: WatchedLog, mine: _Shown, shown: _Shown, sent: Submission) -> Added | None:
+        """An alarm, where the log's own signatures prove it by what was sent; of a proof of nonsense none."""
+        small, large = mine.checkpoint, shown.checkpoint
+        no_proof: tuple[bytes, ...] = ()
+        if small.size == large.size:
+            if small.root == large.root:
+                return None
+            charge, status, proof = Charge.TWO_TREES, 409, no_proof
+            why = f"two trees of {small.size} leaves were signed"
+        else:
+            charge, status, proof = Charge.REWRITTEN, 422, sent.proof
+            why = f"the tree of {large.size} leaves doesn't begin with the tree of {small.size} that was signed before"
+            try:
+                was, now = roots_of_growth(small.size, large.size, proof)
+            except ProofError:
+                return None
+            if now != large.root or was == small.root:
+                return None
+        comparison = Comparison(Verdict.CONTRADICTION, proof, why)
+        self.standings[log.origin].outcome = self._alarm(log, charge, (mine, shown), comparison)
+        return Added(status, f"{why}\n")
+
+    def _answered(self, log: WatchedLog, shown: _Shown) -> Added:
+        """The cosignature; of what was cosigned already the one that there is, so that repeats cost no write."""
+        note = self._store.cosigned(log.origin)
+        if note is None or note.text != shown.note.text:
+            note = self._store.cosign(shown.note, self._clock())
+            self._note_cosigned(log)
+            logger.info("cosigned", log=log.origin, size=shown.checkpoint.size, by="request")
+        standing = self.standings[log.origin]
+        if not log.address:  # where there are files, only a look at them says that they are as they must be
+            standing.good_s, standing.outcome = self._clock(), Outcome.COSIGNED
+        return Added(200, "".join(signature.line() for _, signature in note.signed_by([self._store.key])))
 
     async def _shown(self, log: WatchedLog, mine: _Shown | None) -> _Shown:
         """The checkpoint to be cosigned; where that one is behind what was cosigned already, the newest one."""
@@ -295,7 +383,7 @@ async def follow(witness: Witness, stop: asyncio.Event, interval_s: float) -> No
     while not stop.is_set():
         await witness.look()
         due_s = clock_s() + interval_s
-        while not stop.is_set() and (left_s := due_s - clock_s()) > 0:
+        while not stop.is_set() and witness.broken is None and (left_s := due_s - clock_s()) > 0:
             witness.turns += 1
             with suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), min(left_s, TURN_MAX_S))

@@ -14,11 +14,12 @@ from aiohttp import web
 from streams.errors import ExitStatus, UserError
 from streams.ledger.notes import KeyType, VerifierKey
 from streams.ledger.policy import Policy
+from streams.ledger.submission import ADD_CHECKPOINT, SUBMISSION_MAX_BYTES
 from streams.ledger_service.files import Disk, locked
 from streams.ledger_service.remote import Remote, check_address
 from streams.ledger_service.witness import Outcome, Watch, WatchedLog, Witness, follow
 from streams.ledger_service.witness_metrics import WitnessCollector
-from streams.ledger_service.witness_store import WitnessStore, load_witness_key
+from streams.ledger_service.witness_store import ClockError, WitnessStore, load_witness_key
 from streams.settings import Settings
 from streams.supervision import Service, supervised
 
@@ -34,6 +35,9 @@ _HEADERS = {
     "Access-Control-Allow-Origin": "*",  # it is for everybody
 }
 
+_NEVER_KEPT = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+SUBMISSION_TIMEOUT_S = 10.0  # a request has a few kilobytes
+
 
 @dataclass(frozen=True, slots=True)
 class Port:
@@ -43,8 +47,12 @@ class Port:
     port: int
 
 
-def watched_logs(addresses: Sequence[str], keys: Collection[VerifierKey]) -> list[WatchedLog]:
+def watched_logs(
+    addresses: Sequence[str], keys: Collection[VerifierKey], *, may_send: bool = False
+) -> list[WatchedLog]:
     """The logs at these addresses, by their keys. Raises UserError where it isn't clear which log is where.
+
+    `may_send`: a log without an address sends its checkpoints itself.
 
     An address is that of one log, or of a whole ledger: then a key whose name ends in `/donations/3` or `/seals` is of
     the log that lies there below it.
@@ -71,18 +79,22 @@ def watched_logs(addresses: Sequence[str], keys: Collection[VerifierKey]) -> lis
             found[origin] = WatchedLog(origin, place, tuple(by_origin[origin]))
         if not fitting:
             raise UserError(f"--log: none of the keys is of a log at {given}.")
-    if unplaced := sorted(by_origin.keys() - found.keys()):
-        raise UserError(f"--key: nobody says where the log {unplaced[0]!r} is. Give its address with --log.")
+    if (unplaced := sorted(by_origin.keys() - found.keys())) and may_send:
+        found |= {origin: WatchedLog(origin, "", tuple(by_origin[origin])) for origin in unplaced}
+    elif unplaced:
+        raise UserError(
+            f"--key: nobody says where the log {unplaced[0]!r} is. Give its address with --log, or --port if it sends."
+        )
     return list(found.values())
 
 
-def logs_of_policy(policy: Policy) -> list[WatchedLog]:
-    """The logs that a policy names, at its addresses. Raises UserError where one has none, or two."""
+def logs_of_policy(policy: Policy, *, may_send: bool = False) -> list[WatchedLog]:
+    """The logs that a policy names, at its addresses. Raises UserError where one has two, or, unless it sends, none."""
     found: dict[str, WatchedLog] = {}
     for log in policy.logs:
-        if not log.url:
+        if not log.url and not may_send:
             raise UserError(f"--policy: the log {log.key.name!r} has no address.")
-        address = check_address(log.url, "--policy")
+        address = check_address(log.url, "--policy") if log.url else ""
         known = found.setdefault(log.key.name, WatchedLog(log.key.name, address, ()))
         if known.address != address:
             raise UserError(f"--policy: the log {log.key.name!r} has two addresses.")
@@ -144,13 +156,33 @@ async def _serve(stack: AsyncExitStack, settings: Settings, witness: Witness, po
     collector = WitnessCollector(lambda: witness.standings)
     stack.enter_context(supervised(settings, Service(collector, lambda: {"witness": witness.turns}, list)))
     if port.port:
-        address = await stack.enter_async_context(serving_public(Path(settings.witness_public), port))
+        address = await stack.enter_async_context(serving_public(Path(settings.witness_public), port, witness))
         logger.info("cosignatures are served", address=address)
 
 
+def _answer(witness: Witness, data: bytes) -> web.Response:
+    """To a submission. Where the clock or the disk fails the witness's next look ends it."""
+    unable = web.Response(status=503, text="this witness can't cosign just now\n")
+    if witness.broken is not None:
+        return unable
+    try:
+        added = witness.add_checkpoint(data)
+    except ClockError:
+        return unable
+    except OSError as error:
+        witness.broken = error
+        return unable
+    return web.Response(
+        status=added.status, body=added.body.encode(), headers={**_NEVER_KEPT, "Content-Type": added.content_type}
+    )
+
+
 @asynccontextmanager
-async def serving_public(folder: Path, port: Port) -> AsyncIterator[str]:
-    """The public folder over HTTP for as long as the block lasts; its address. Raises UserError."""
+async def serving_public(folder: Path, port: Port, witness: Witness | None = None) -> AsyncIterator[str]:
+    """The public folder over HTTP for as long as the block lasts; its address. Raises UserError.
+
+    With a `witness` logs may also send it checkpoints (C2SP tlog-witness).
+    """
 
     async def handle(request: web.Request) -> web.StreamResponse:
         path = request.match_info["path"]
@@ -159,7 +191,18 @@ async def serving_public(folder: Path, port: Port) -> AsyncIterator[str]:
         kind = "application/json" if path.endswith(".json") else "text/plain; charset=utf-8"
         return web.FileResponse(folder / path, headers={**_HEADERS, "Content-Type": kind})
 
-    app = web.Application(client_max_size=1_024)
+    async def add(request: web.Request) -> web.StreamResponse:
+        assert witness is not None
+        try:
+            async with asyncio.timeout(SUBMISSION_TIMEOUT_S):
+                data = await request.read()
+        except TimeoutError:
+            raise web.HTTPRequestTimeout from None
+        return _answer(witness, data)
+
+    app = web.Application(client_max_size=SUBMISSION_MAX_BYTES)
+    if witness is not None:
+        app.router.add_post(f"/{ADD_CHECKPOINT}", add)
     app.router.add_get("/{path:.+}", handle)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()

@@ -71,6 +71,14 @@ def load_witness_key(folder: Path) -> SignerKey:
     return signer
 
 
+def _may_follow(before: Note, note: Note) -> bool:
+    """Of one tree only another text may: C2SP lets a checkpoint have lines beyond size and root."""
+    known, checkpoint = checkpoint_of(before), checkpoint_of(note)
+    if known.size == checkpoint.size:
+        return known.root == checkpoint.root and before.text != note.text
+    return known.size < checkpoint.size
+
+
 class WitnessStore:
     """The one keeper of a witness's folder (the caller has it locked)."""
 
@@ -128,7 +136,7 @@ class WitnessStore:
         checkpoint = checkpoint_of(note)
         origin = checkpoint.origin
         before = self._cosigned.get(origin)
-        if before is not None and checkpoint_of(before).size >= checkpoint.size:
+        if before is not None and not _may_follow(before, note):
             raise ValueError(f"{checkpoint} would be cosigned after {checkpoint_of(before)}")  # a bug of ours
         cosigned = note.with_signatures([self._signer.cosign(note.text, at_s)])
         self.last_s = at_s  # even if what follows fails: it may have been written
