@@ -79,6 +79,6 @@ $(STAMP): pyproject.toml $(NATIVE)
 	  $(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
 	    echo "make: $(PYTHON) can't make virtual environments. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }; \
 	  $(PYTHON) -m venv $(VENV); }
-	@echo "Installing what pyproject.toml asks for into $(VENV) (once, and again when that file changes) ..."
+	@echo "Installing what pyproject.toml asks for into $(VENV) (once, and again when that file changes; a minute or two) ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@

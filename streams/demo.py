@@ -23,9 +23,8 @@ from streams.engine.topic_admin import create_topics, delete_topics
 from streams.errors import ExitStatus, UserError
 from streams.interruption import INTERRUPTED_STATUS, Interrupted, Interruption
 from streams.settings import Settings, child_environment
-from streams.views.audit import AuditReport, Silent, run_audit
-from streams.views.audit_screen import verdict
-from streams.views.audit_snapshot import Snapshot
+from streams.views.audit import AuditReport, run_audit
+from streams.views.audit_screen import AuditPhase, verdict
 from streams.views.demo_screen import DemoSnapshot, top_line
 from streams.views.demo_watch import DemoWatch, Figures, RateMeter
 from streams.views.money import format_yuan
@@ -83,7 +82,7 @@ def run_demo(settings: Settings, plan: DemoPlan, output: Output, *, own_broker: 
         except (KeyboardInterrupt, Interrupted):
             interruption.patient = True
             demo.end(worth_keeping=False)
-            output.say("Interrupted before the verdict: nobody has looked whether every cent was counted once.")
+            output.say("Interrupted before the audit's verdict.")
             return INTERRUPTED_STATUS + interruption.number
         except BaseException:
             demo.end(worth_keeping=True)
@@ -165,11 +164,13 @@ class _Demo:
 
     def _start_page(self, environment: dict[str, str]) -> None:
         """The page, on its usual port if that is free. The demo goes on without it, should it end."""
-        port = free_port(self._settings.serve_port)
+        usual = self._settings.serve_port
+        port = free_port(usual)
         command = [*EVERYCENT, "serve", "--host", "127.0.0.1", "--port", str(port)]
         own_folder = {**environment, "TMPDIR": str(self._folder)}  # so that its index goes with the demo's folder
         self._page = Child(self._leash, command, self._folder / "page.log", own_folder)
-        self._output.say(f"Watch it live in a browser, in a moment: http://127.0.0.1:{port}/")
+        why = f" (port {usual} is taken)" if usual not in {0, port} else ""
+        self._output.say(f"Watch it live in a browser, in a moment: http://127.0.0.1:{port}/{why}")
 
     async def _batch(self, interruption: Interruption) -> AuditReport:
         """Load, process, audit."""
@@ -178,7 +179,7 @@ class _Demo:
         await self._until(self._is_processed, interruption, self._batch_phase)
         speed = self._speed_text()
         self._phase = "auditing"
-        progress = _AuditPhase(self._set_phase)
+        progress = AuditPhase(self._set_phase)
         auditing = asyncio.create_task(run_audit(self._settings, wait_s=AUDIT_WAIT_S, progress=progress))
         try:
             await self._until(auditing.done, interruption)
@@ -190,8 +191,7 @@ class _Demo:
             message = f"{plan.orders:,} orders were sent, but {report.counts.orders:,} lie on the topic"
             raise UserError(message, ExitStatus.NOT_CONSERVED)
         if plan.once:
-            self._show()
-            self._output.close()
+            self._leave_screen("done")
         self._output.say(speed)
         self._output.say(top_line(self._figures, 5))
         return report
@@ -215,7 +215,7 @@ class _Demo:
         self._orders_wanted = None
         self._phase = f"live, {rate} orders a second"
         self._output.say(f"Live now: {rate} orders a second until Ctrl-C. Look closer from another terminal:")
-        self._output.say(f"  {self._look_closer()} totals --top 10")
+        self._output.say(f"  {self._look_closer()} totals --window all --top 10")
         await self._until(lambda: False, interruption)
 
     def _look_closer(self) -> str:
@@ -310,6 +310,14 @@ class _Demo:
             )
         )
 
+    def _leave_screen(self, phase: str) -> None:
+        """The last figures, without a hint that no longer holds."""
+        if self._shown_s:
+            self._phase, self._hint = phase, ""
+            self._show()
+            self._shown_s = 0.0
+        self._output.close()
+
     def _tell_verdict(self, report: AuditReport) -> None:
         counts = report.counts
         if report.conserved:
@@ -325,7 +333,7 @@ class _Demo:
 
     def end(self, *, worth_keeping: bool) -> None:
         """Load first, then the workers in order, the broker last; the folder goes unless it is `worth_keeping`."""
-        self._output.close()
+        self._leave_screen("ending")
         if self._load is not None and self._load.exit_status is None:
             self._load.ask_to_stop()
             self._load.wait_or_kill(5)
@@ -370,25 +378,3 @@ class _Demo:
             self._broker.kill()
         shutil.rmtree(self._folder, ignore_errors=True)
         self._output.close()
-
-
-class _AuditPhase(Silent):
-    """The audit's progress as a phase of the demo."""
-
-    def __init__(self, set_phase: Callable[[str], None]) -> None:
-        self._set_phase = set_phase
-        self._orders = 0
-        self._done = 0
-
-    def waiting(self, snapshot: Snapshot) -> None:
-        self._set_phase("the last orders" if snapshot.pending_orders else "the last totals")
-
-    def started(self, orders: int) -> None:
-        self._orders = orders
-
-    def advanced(self, orders: int) -> None:
-        self._done += orders
-        self._set_phase(f"audit, {self._done:,} of {self._orders:,} orders")
-
-    def totals(self) -> None:
-        self._set_phase("audit of the totals")

@@ -10,9 +10,9 @@ from collections.abc import Iterator, MutableMapping
 from typing import Any
 
 import typer
-from typer.core import TyperGroup
 
 from streams import __version__
+from streams.cli.groups import Group
 from streams.errors import UserError
 
 # In the order in which help lists them. Each stands in the module as the function or group of that name.
@@ -65,7 +65,7 @@ class _Loaded(MutableMapping[str, Any]):
         return len(COMMANDS | self._added)
 
 
-class _Everycent(TyperGroup):
+class _Everycent(Group):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.commands = _Loaded()

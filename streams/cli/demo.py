@@ -73,7 +73,7 @@ class Screen:
         self._live: Live | None = None
 
     def say(self, text: str) -> None:
-        self._console.print(Text(text))
+        self._console.print(Text(text), soft_wrap=text.startswith("  "))  # a command can be copied
 
     def show(self, snapshot: DemoSnapshot) -> None:
         if self._live is None:

@@ -11,6 +11,7 @@ from typing import Annotated
 import orjson
 import typer
 
+from streams.cli.groups import Group
 from streams.cli.ledger_collect import collect
 from streams.cli.ledger_fsck import fsck
 from streams.cli.ledger_links import link, link_keygen
@@ -26,7 +27,10 @@ from streams.settings import load_settings
 GC_THRESHOLD = 200_000  # records come and go by ten thousands and hold no cycles
 
 ledger = typer.Typer(
-    help="Keep the public ledger of all donations, and check it.", no_args_is_help=True, rich_markup_mode=None
+    help="Keep the public ledger of all donations, and check it.",
+    cls=Group,
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
 
 

@@ -9,11 +9,12 @@ from typing import Annotated
 import orjson
 import typer
 
+from streams.cli.groups import Group
 from streams.logs import configure_logs
 from streams.settings import load_settings
 from streams.views.text import printable
 
-projects = typer.Typer(help="The projects' names.", no_args_is_help=True, rich_markup_mode=None)
+projects = typer.Typer(help="The projects' names.", cls=Group, no_args_is_help=True, rich_markup_mode=None)
 
 FAULTS_SHOWN = 200  # of a file whose every row is wrong nobody reads all; --json has no limit
 

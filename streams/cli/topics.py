@@ -6,16 +6,20 @@ from typing import Annotated
 import orjson
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from schemas.topics import TOTALS_PARTITIONS_MAX
+from streams.cli.groups import Group
 from streams.engine.access import ROLE_COMMANDS, AccessRole, acl_commands, rights
 from streams.errors import UserError
 from streams.logs import configure_logs
 from streams.settings import Settings, load_settings
 
 topics = typer.Typer(
-    help="Make the topics, list them, or print the rights on them.", no_args_is_help=True, rich_markup_mode=None
+    help="Make the topics, list them, or print the rights on them.",
+    cls=Group,
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
@@ -52,7 +56,7 @@ def create(
         for state in states:
             print(orjson.dumps(state._asdict()).decode())
         return
-    table = Table("topic", "partitions", "")
+    table = Table("topic", Column("partitions", justify="right"), "state")
     for state in states:
         table.add_row(state.name, str(state.partitions), "created" if state.created else "there already")
     Console().print(table)
@@ -74,7 +78,7 @@ def list_(*, as_json: AsJson = False) -> None:
         for name, partitions in rows:
             print(orjson.dumps({"name": name, "partitions": partitions}).decode())
         return
-    table = Table("topic", "partitions")
+    table = Table("topic", Column("partitions", justify="right"))
     for name, partitions in rows:
         table.add_row(name, "missing" if partitions is None else str(partitions))
     Console().print(table)

@@ -37,7 +37,10 @@ def totals(
         sys.stdout.buffer.flush()
     else:
         shown = current.totals[:ROWS_MAX]
-        Console().print(totals_table(shown, _names(settings) if shown else {}))
+        if shown:
+            Console().print(totals_table(shown, _names(settings)))
+        else:
+            print("No such totals." if project or window else "No totals yet.")
         if len(current.totals) > ROWS_MAX:
             more = len(current.totals) - ROWS_MAX
             print(f"… and {more:,} more: narrow it with --project, --window or --top, or take --json")

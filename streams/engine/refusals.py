@@ -52,9 +52,10 @@ def explain(settings: Settings, error: BaseException) -> UserError:
     if is_denial(error):
         found = error.args[0] if error.args else ()  # a name, a set of names, or nothing
         return denied(settings, DENIED[type(error)], [found] if isinstance(found, str) else sorted(map(str, found)))
+    # That nobody could be reached at an address that we name anyway says nothing more.
+    why = "" if "Unable to bootstrap from" in str(error) else f" ({error})"
     return BrokerUnavailableError(
-        f"no Kafka broker answers at {settings.broker} ({error}). "
-        "Start one (`everycent broker`) or set EVERYCENT_BROKER."
+        f"no Kafka broker answers at {settings.broker}{why}. Start one (`everycent broker`) or set EVERYCENT_BROKER."
     )
 
 

@@ -1,5 +1,6 @@
 """How an audit looks to a person: progress while it runs, a table and the first differences when it is done."""
 
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -8,7 +9,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from streams.views.audit import AuditReport
+from streams.views.audit import AuditReport, Silent
 from streams.views.audit_snapshot import Snapshot
 from streams.views.money import format_yuan
 
@@ -53,6 +54,28 @@ class AuditProgress:
 
     def totals(self) -> None:
         self._bar.update(self._task, description="auditing totals")
+
+
+class AuditPhase(Silent):
+    """The progress as a phase of something longer, the demo: `set_phase` is told each in words."""
+
+    def __init__(self, set_phase: Callable[[str], None]) -> None:
+        self._set_phase = set_phase
+        self._orders = 0
+        self._done = 0
+
+    def waiting(self, snapshot: Snapshot) -> None:
+        self._set_phase("the last orders" if snapshot.pending_orders else "the last totals")
+
+    def started(self, orders: int) -> None:
+        self._orders = orders
+
+    def advanced(self, orders: int) -> None:
+        self._done += orders
+        self._set_phase(f"audit, {self._done:,} of {self._orders:,} orders")
+
+    def totals(self) -> None:
+        self._set_phase("audit of the totals")
 
 
 def print_report(report: AuditReport, console: Console) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import msgspec
 from aiokafka.errors import KafkaError
 from aiokafka.partitioner import murmur2
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
@@ -21,6 +22,7 @@ from streams.views.money import format_yuan
 from streams.views.text import printable
 
 NAME_WIDTH_MAX = 40  # of a terminal; longer ones go over several lines
+_START_LENGTHS = {WindowKind.YEAR: 4, WindowKind.MONTH: 7, WindowKind.DAY: 10}
 _KIND_ORDER = {kind: index for index, kind in enumerate(WindowKind)}
 
 
@@ -106,28 +108,37 @@ def _by_amount(each: CurrentTotal) -> tuple[int, str, int, int]:
     return -each.total.fen, *_by_place(each)
 
 
+def start_text(total: ProjectTotal) -> str:
+    """When the window starts, in the deployment's zone and no finer than the window: `2020`, `2020-11-11 15:30`."""
+    return (total.start or "").replace("T", " ")[: _START_LENGTHS.get(total.window, 16)]
+
+
 def totals_table(totals: Sequence[CurrentTotal], names: Mapping[str, str]) -> Table:
-    """The totals as a table for people, amounts in yuan; a column of names, by project, where any of them has one."""
+    """The totals as a table for people, amounts in yuan; columns of names and late yuan where any of them has some.
+
+    Only names go over several lines where the terminal is narrow.
+    """
     with_names = any(each.total.project_id in names for each in totals)
-    table = Table()
-    table.add_column("project")
+    with_late = any(each.total.late_fen for each in totals)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("project", no_wrap=True)
     if with_names:
         table.add_column("name", max_width=NAME_WIDTH_MAX)
-    table.add_column("window")
-    table.add_column("start")
-    for name in ("yuan", "donations", "late yuan"):
-        table.add_column(name, justify="right")
-    table.add_column("final")
+    table.add_column("window", no_wrap=True)
+    table.add_column("start", no_wrap=True)
+    for name in ("yuan", "donations", *(["late yuan"] if with_late else [])):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("final", no_wrap=True)
     for each in totals:
         total = each.total
         table.add_row(
             Text(printable(total.project_id)),
             *([Text(printable(names.get(total.project_id, "")))] if with_names else []),
             total.window.value,
-            Text(printable(total.start or "")),
+            Text(printable(start_text(total))),
             format_yuan(total.fen),
             f"{total.donations:,}",
-            format_yuan(total.late_fen) if total.late_fen else "",
+            *([format_yuan(total.late_fen) if total.late_fen else ""] if with_late else []),
             "yes" if total.final else "",
         )
     return table

@@ -34,5 +34,15 @@ def test_a_worker_loads_neither_other_commands_nor_numpy():
 def test_help_lists_every_command_with_what_it_does():
     done = subprocess.run([sys.executable, "-m", "streams.cli", "--help"], capture_output=True, text=True, check=True)
     told = done.stdout.split("Commands:")[1].splitlines()
-    assert [line.split()[0] for line in told if line.strip()] == list(COMMANDS)
-    assert all(len(line.split()) > 3 for line in told if line.strip())
+    begun = [line for line in told if line.startswith("  ") and line[2] != " "]
+    assert [line.split()[0] for line in begun] == list(COMMANDS)
+    assert all(len(line.split()) > 3 for line in begun)
+    assert max(map(len, told)) <= 80
+
+
+@pytest.mark.parametrize("group", [(), ("ledger",), ("topics",), ("projects",)])
+def test_no_line_of_help_is_cut_off(group):
+    done = subprocess.run(
+        [sys.executable, "-m", "streams.cli", *group, "--help"], capture_output=True, text=True, check=True
+    )
+    assert "..." not in done.stdout.split("Commands:")[1]

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -136,7 +137,7 @@ def test_once_ends_with_the_verdict_and_leaves_nothing_behind(start):
     demo.read_until("Starting a real Apache Kafka")
     assert demo.finish() == 0, demo.text
     assert re.search(VERDICT, demo.text)
-    assert re.search(r"3,000 of 3,000 orders sent, 3,000 processed", demo.text)
+    assert re.search(r"done: 3,000 of 3,000 orders sent, 3,000 processed", demo.text)
     assert "2 of 2 workers" in demo.text
     assert demo.started() == []
     assert list(demo.folder.iterdir()) == []
@@ -153,8 +154,14 @@ def test_a_demo_that_is_killed_takes_broker_and_workers_with_it(start):
 
 
 def test_a_demo_serves_the_page_and_takes_it_away_at_its_end(start, broker):
-    demo = start("--orders", "3000", broker=broker)
-    address = re.search(r"http://127.0.0.1:\d+/", demo.read_until("Watch it live in a browser")).group()
+    with socket.socket() as usual:
+        with suppress(OSError):  # somebody else's page has the usual port, on this machine or from here on
+            usual.bind(("127.0.0.1", 8080))
+            usual.listen()
+        demo = start("--orders", "3000", broker=broker)
+        told = demo.read_until("Watch it live in a browser")
+    assert "(port 8080 is taken)" in told
+    address = re.search(r"http://127.0.0.1:\d+/", told).group()
     demo.read_until("live, 500 orders a second")
     with urllib.request.urlopen(f"{address}api/v1/overview", timeout=60) as answer:
         assert json.load(answer)["all"]["donations"] > 3_000
@@ -206,7 +213,7 @@ def test_a_demo_that_is_interrupted_before_the_verdict_claims_none(start, broker
     demo.read_until("orders sent")
     demo.process.send_signal(number)
     assert demo.finish(40) == 128 + number, demo.text
-    assert "Interrupted before the verdict" in demo.text
+    assert "Interrupted before the audit's verdict" in demo.text
     assert "conserved" not in demo.text
     assert demo.started() == []
     assert list(demo.folder.iterdir()) == []

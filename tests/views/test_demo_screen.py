@@ -5,6 +5,7 @@ import pytest
 from rich.console import Console
 
 from schemas.totals import ProjectTotal, WindowKind
+from streams.cli.demo import Screen
 from streams.views.demo_screen import DemoSnapshot, WorkerState, plain_line, render, top_line
 from streams.views.demo_watch import Figures
 
@@ -81,6 +82,13 @@ def test_the_bars_stand_for_the_share_of_the_orders():
     green = "\x1b[32m"
     assert sent.split(green)[1].startswith("━" * 40)
     assert processed.split(green)[1].startswith("━" * 10 + "\x1b")
+
+
+def test_a_command_to_copy_is_one_line_however_narrow_the_terminal_is():
+    console = Console(file=io.StringIO(), width=40)
+    command = "  EVERYCENT_BROKER=127.0.0.1:26639 everycent totals --window all --top 10"
+    Screen(console).say(command)
+    assert console.file.getvalue() == f"{command}\n"
 
 
 def test_a_load_without_end_has_no_bars():

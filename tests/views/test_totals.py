@@ -9,11 +9,11 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from rich.console import Console
 
-from schemas.totals import WindowKind
+from schemas.totals import ProjectTotal, WindowKind
 from streams.engine.connection import client_options, open_admin
 from streams.errors import UserError
 from streams.views.names import read_names
-from streams.views.totals import read_totals, totals_table
+from streams.views.totals import CurrentTotal, read_totals, totals_table
 from tests.domain.audit_world import HOUR_MS, NOON_MS, Line, World
 from tests.kafka.audit_topics import Plan, add_totals, send, send_outcome, writer
 from tests.kafka.test_audit import everycent
@@ -90,8 +90,25 @@ async def test_the_table_shows_yuan(topics, plan):
     console.print(totals_table((await read_totals(topics, project_id="P10", window=WindowKind.DAY)).totals, {}))
     shown = console.export_text()
     assert "123.45" in shown
-    assert "2020-11-11T00:00:00+00:00" in shown
+    assert "2020-11-11 " in shown
     assert "name" not in shown
+    assert "late" not in shown
+
+
+def test_a_narrow_terminal_cuts_nothing_off():
+    starts = {WindowKind.MINUTE: "2020-11-11 15:30", WindowKind.DAY: "2020-11-11", WindowKind.MONTH: "2020-11"}
+    start = "2020-11-11T15:30:00+08:00"
+    wires = [
+        CurrentTotal(ProjectTotal("P00001", kind, 1, 2, start, 1_234_567, 98_765, 0, 0, final=True, revision=1), b"")
+        for kind in (*starts, WindowKind.YEAR)
+    ]
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(totals_table(wires, {"P00001": "A long name of a project that goes over several lines"}))
+    shown = console.export_text()
+    assert "…" not in shown
+    assert max(map(len, shown.splitlines())) <= 80
+    for text in (*starts.values(), "2020 ", "12,345.67", "98,765", "A long name"):
+        assert text in shown
 
 
 async def test_the_table_shows_the_names_that_are_known_and_nothing_that_a_terminal_would_obey(topics, plan):
