@@ -206,6 +206,26 @@ ROWS: dict[str, Sequence[Panel]] = {
             ],
         ),
     ],
+    "Witness": [
+        Panel(
+            "Since the log was seen to be right",
+            "s",
+            "Where a witness is scraped: when it last reached the log, and the log had only grown.",
+            [Query("time() - max by (log) (everycent_witness_good_timestamp_seconds)", "{{log}}")],
+        ),
+        Panel(
+            "Cosigned",
+            "short",
+            "Leaves of the newest tree that the witness has cosigned.",
+            [Query("max by (log) (everycent_witness_cosigned_leaves)", "{{log}}")],
+        ),
+        Panel(
+            "Alarm",
+            "short",
+            "1: the log contradicts what it has signed, or shows less.",
+            [Query("max by (log) (everycent_witness_alarm)", "{{log}}")],
+        ),
+    ],
     "Held": [
         Panel(
             "Totals in memory",

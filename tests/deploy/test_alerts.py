@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from streams.ledger_service.witness_metrics import WITNESS_METRICS
 from streams.metrics import Kind
 from streams.metrics_service import METRICS
 from streams.monitoring.dashboard import ROWS, SOURCE, queries
@@ -27,7 +28,7 @@ ALERTS = {rule["alert"]: rule for rule in rules("alerts.yml")}
 RECORDED = {rule["record"]: rule for rule in rules("rules.yml")}
 SERIES = {
     f"{metric.name}{ending}"
-    for metric in METRICS
+    for metric in (*METRICS, *WITNESS_METRICS)
     for ending in (("_bucket", "_sum", "_count") if metric.kind is Kind.HISTOGRAM else ("",))
 }
 OF_PROCESS = {"process_cpu_seconds_total", "process_resident_memory_bytes"}

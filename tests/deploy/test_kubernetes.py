@@ -13,7 +13,7 @@ from streams.ledger_service.keys import DONOR_SECRET, SIGNING_KEYS, load_keys, l
 from streams.settings import PREFIX, Settings
 from tests.deploy.kubernetes import FOLDER, ROOT, one, problems, rendered
 
-FOLDERS = ["base", "strimzi", "overlays/example"]
+FOLDERS = ["base", "strimzi", "overlays/example", "witness"]
 # Every service that never ends: its kind, and the role that it signs in as.
 WORKLOADS = {
     "worker": ("Deployment", AccessRole.WORKER),

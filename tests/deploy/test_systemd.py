@@ -16,6 +16,7 @@ COMMANDS = {
     "everycent-audit": "audit --follow",
     "everycent-ledger": "ledger run",
     "everycent-server": "serve",
+    "everycent-witness": "ledger witness --policy /etc/everycent/witness-policy.txt --port 8081",
     "everycent-worker@": "worker",
 }
 
@@ -115,5 +116,14 @@ def test_the_ledger_may_write_where_its_logs_and_its_keys_are_and_nowhere_else()
     assert folders["EVERYCENT_LEDGER_KEYS"] == f"/var/lib/{ledger['StateDirectory']}"
     assert ledger["StateDirectoryMode"] == "0700"
     assert ledger["ProtectSystem"] == "strict"
-    others = [read(unit) for unit in UNITS if unit.stem != "everycent-ledger"]
+    others = [read(unit) for unit in UNITS if unit.stem not in {"everycent-ledger", "everycent-witness"}]
     assert not [each for each in others if {"ReadWritePaths", "StateDirectory"} & set(each)]
+
+
+def test_a_witness_may_write_where_its_key_and_its_cosignatures_are_and_nowhere_else():
+    witness = read(next(unit for unit in UNITS if unit.stem == "everycent-witness"))
+    folders = dict(setting.split("=", 1) for setting in witness["Environment"].split())
+    assert folders["EVERYCENT_WITNESS_PUBLIC"] == witness["ReadWritePaths"]
+    assert folders["EVERYCENT_WITNESS_DIR"] == f"/var/lib/{witness['StateDirectory']}"
+    assert witness["StateDirectoryMode"] == "0700"
+    assert witness["ProtectSystem"] == "strict"

@@ -16,6 +16,8 @@ import yaml
 
 from streams.domain.load import LoadPlan
 from streams.ledger_service.keys import log_origin, make_keys
+from streams.ledger_service.witness_metrics import WITNESS_METRICS
+from streams.ledger_service.witness_store import make_witness_key
 from streams.metrics import Kind
 from streams.metrics_service import METRICS
 from streams.monitoring.dashboard import queries
@@ -110,21 +112,27 @@ BESIDE = {
     "everycent-audit": ("audit", "--follow"),
     "everycent-server": ("serve",),
     "everycent-ledger": ("ledger", "run"),
+    "everycent-witness": ("ledger", "witness"),
 }
 
 
 @contextmanager
 def beside_workers(settings: Settings, folder: Path) -> Iterator[dict[str, tuple[int, Workers]]]:
-    """The audit, the server and the ledger, each with its metrics port, by the name of its job."""
+    """The audit, the server, the ledger and a witness of it, each with its metrics port, by the name of its job."""
     ledger = {name: str(folder / name) for name in ("ledger_dir", "ledger_keys", "ledger_index")}
-    make_keys(folder / "ledger_keys", [log_origin(settings.ledger_name, number) for number in range(4)])
+    keys = make_keys(folder / "ledger_keys", [log_origin(settings.ledger_name, number) for number in range(4)])
+    (folder / "keys.txt").write_text("".join(f"{key}\n" for key in keys))
+    ledger |= {name: str(folder / name) for name in ("witness_dir", "witness_public")}
+    make_witness_key(folder / "witness_dir", "charity.test/witness")
+    watched = ("--log", ledger["ledger_dir"], "--key", str(folder / "keys.txt"))
     with ExitStack() as stack:
         found = {}
         for job, command in BESIDE.items():
             port = free_port()
             own = settings.model_copy(update={"metrics_port": port, "serve_port": 0, **ledger})
             running = stack.enter_context(running_workers(own))
-            running.start(*command, command=["-m", "streams.cli"])
+            more = watched if job == "everycent-witness" else ()
+            running.start(*command, *more, command=["-m", "streams.cli"])
             found[job] = port, running
         yield found
 
@@ -177,7 +185,10 @@ def asked_of(prometheus: Prometheus) -> list[str]:
         *(query.replace("$__rate_interval", WINDOW) for query in queries()),
         *(rule["expr"] for rule in RECORDED.values()),
         *(part for alert in ALERTS.values() for part in without_threshold(alert["expr"])),
-        *(f"{metric.name}{'_bucket' if metric.kind is Kind.HISTOGRAM else ''}" for metric in METRICS),
+        *(
+            f"{metric.name}{'_bucket' if metric.kind is Kind.HISTOGRAM else ''}"
+            for metric in (*METRICS, *WITNESS_METRICS)
+        ),
     ]
 
 
