@@ -6,8 +6,8 @@ Only the command that is asked for is imported: all of them together take half a
 import importlib
 import logging
 import sys
-from collections.abc import Iterator, MutableMapping
-from typing import Any
+from collections.abc import Iterator, MutableMapping, Sequence
+from typing import Any, NoReturn
 
 import typer
 
@@ -99,11 +99,33 @@ def _root(
 
 
 def main() -> None:
-    """Run a command; a person's mistake ends with one line and an exit status, not with a traceback."""
+    """Run a command; a person's mistake ends with one line and an exit status, not with a traceback.
+
+    So does a file or folder that the system denies, wherever it is met: a person can mend it, and status 1, with which
+    Python ends, says of some commands that something was found to be wrong.
+    """
     # Failed requests come back as exceptions; without this Python prints them a second time where no log is set up.
     logging.getLogger("aiokafka").addHandler(logging.NullHandler())
     try:
+        _check_arguments(sys.argv[1:])
         app()
     except UserError as error:
-        print(f"everycent: {error}", file=sys.stderr)
-        sys.exit(int(error.exit_status))
+        _end(error)
+    except OSError as error:
+        if error.filename is None:  # a connection, or a pipe
+            raise
+        _end(UserError(f"{error.filename} can't be used: {error.strerror}."))
+
+
+def _check_arguments(arguments: Sequence[str]) -> None:
+    """Raises UserError for one that isn't UTF-8: it can be no id, and a file of that name couldn't be told of."""
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            raise UserError(f"the argument {argument!r} isn't UTF-8.") from None
+
+
+def _end(error: UserError) -> NoReturn:
+    print(f"everycent: {error}", file=sys.stderr)
+    sys.exit(int(error.exit_status))

@@ -76,7 +76,10 @@ def link(
 
 
 def _site(url: str) -> str:
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise UserError(f"--site: {url!r} is no address: {error}.") from None
     if (
         parts.scheme not in {"http", "https"}
         or not parts.netloc

@@ -12,12 +12,13 @@ import typer
 from streams.cli.ledger_search import SearchProgress
 from streams.errors import ExitStatus, UserError
 from streams.ledger.notes import NoteError, VerifierKey
-from streams.ledger.policy import Policy, PolicyError
-from streams.ledger.receipt import Promise, ReceiptError, Verified, verify_receipt
+from streams.ledger.policy import POLICY_MAX_BYTES, Policy, PolicyError
+from streams.ledger.receipt import RECEIPT_MAX_BYTES, Promise, ReceiptError, Verified, verify_receipt
 from streams.ledger_service.keys import load_salts
 from streams.settings import load_settings
 from streams.views.money import format_yuan
 
+KEYS_MAX_BYTES = 4_194_304  # as of a policy, which holds keys too
 PolicyFile = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="Which witnesses must have cosigned (C2SP tlog-policy; docs/witnesses.md)."),
@@ -74,10 +75,7 @@ def verify(
 
     Example: everycent ledger verify receipt.tlog-proof --key keys.txt --buyer b350371
     """
-    try:
-        data = file.read_bytes()
-    except OSError as error:
-        raise UserError(f"{file} can't be read: {error.strerror}.") from None
+    data = read_file(file, RECEIPT_MAX_BYTES)
     rule = policy_from(policy)
     keys = [each for text in key or () for each in keys_from(text)]
     if not keys and (rule is None or not rule.logs):
@@ -98,12 +96,20 @@ def verify(
 
 
 def keys_from(text: str) -> list[VerifierKey]:
+    """The verifier key, or those in the file of that name. Raises UserError."""
     path = Path(text)
     try:
-        lines = path.read_text(encoding="utf-8").split() if "+" not in text or path.is_file() else [text]
-        return [VerifierKey.parse(line) for line in lines]
-    except (NoteError, UnicodeDecodeError) as error:
+        if "+" in text and not path.is_file():
+            return [VerifierKey.parse(text)]
+        with path.open("rb") as file:
+            data = file.read(KEYS_MAX_BYTES + 1)
+        if len(data) > KEYS_MAX_BYTES:
+            raise UserError(f"--key: {text} has more than {KEYS_MAX_BYTES} bytes, so it's no file of keys.")
+        return [VerifierKey.parse(line) for line in data.decode().split()]
+    except NoteError as error:
         raise UserError(f"--key: {error}") from None
+    except UnicodeDecodeError:
+        raise UserError(f"--key: {text} is no file of keys: it is no text.") from None
     except OSError as error:
         raise UserError(f"--key: {text!r} is no verifier key, and no file of them ({error.strerror}).") from None
 
@@ -113,11 +119,18 @@ def policy_from(path: Path | None) -> Policy | None:
     if path is None:
         return None
     try:
-        return Policy.parse(path.read_bytes())
-    except OSError as error:
-        raise UserError(f"--policy: {path} can't be read: {error.strerror}.") from None
+        return Policy.parse(read_file(path, POLICY_MAX_BYTES))
     except PolicyError as error:
         raise UserError(f"--policy: {path}: {error}.") from None
+
+
+def read_file(path: Path, limit: int) -> bytes:
+    """What a stranger may have sent: so much of it that whoever reads it knows if it's too long. Raises UserError."""
+    try:
+        with path.open("rb") as file:
+            return file.read(limit + 1)
+    except OSError as error:
+        raise UserError(f"{path} can't be read: {error.strerror}.") from None
 
 
 def _verdict(verified: Verified) -> dict[str, object]:

@@ -8,9 +8,9 @@ from typing import Annotated
 import orjson
 import typer
 
-from streams.cli.ledger_receipts import keys_from, policy_from
+from streams.cli.ledger_receipts import keys_from, policy_from, read_file
 from streams.errors import ExitStatus, UserError
-from streams.ledger.evidence import Evidence, EvidenceError, check_evidence
+from streams.ledger.evidence import EVIDENCE_MAX_BYTES, Evidence, EvidenceError, check_evidence
 from streams.ledger_service.witness_store import make_witness_key
 from streams.logs import configure_logs
 from streams.settings import load_settings
@@ -106,10 +106,8 @@ def evidence(
     Example: everycent ledger evidence 1f3a-rewritten-77.json --key keys.txt
     """
     try:
-        found = Evidence.parse(file.read_bytes())
+        found = Evidence.parse(read_file(file, EVIDENCE_MAX_BYTES))
         finding = check_evidence(found, [each for text in key for each in keys_from(text)])
-    except OSError as error:
-        raise UserError(f"{file} can't be read: {error.strerror}.") from None
     except EvidenceError as error:
         raise UserError(f"{file}: {error}.") from None
     if as_json:

@@ -64,7 +64,7 @@ class Evidence(Struct, frozen=True, forbid_unknown_fields=True):
     def parse(cls, data: bytes) -> "Evidence":
         """Raises EvidenceError."""
         if len(data) > EVIDENCE_MAX_BYTES:
-            raise EvidenceError(f"a file of {len(data)} bytes is too long")
+            raise EvidenceError(f"a file of more than {EVIDENCE_MAX_BYTES} bytes is too long")
         try:
             evidence = msgspec.json.decode(data, type=cls)
         except msgspec.MsgspecError as error:

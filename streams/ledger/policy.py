@@ -63,7 +63,7 @@ class Policy:
     def parse(cls, data: bytes) -> "Policy":
         """Raises PolicyError."""
         if len(data) > POLICY_MAX_BYTES or data.count(b"\n") > LINES_MAX:
-            raise PolicyError(f"a policy of {len(data)} bytes is too long")
+            raise PolicyError(f"a policy of more than {POLICY_MAX_BYTES} bytes or {LINES_MAX} lines is too long")
         reader = _Reader()
         for number, line in enumerate(data.split(b"\n"), 1):
             try:

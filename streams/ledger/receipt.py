@@ -81,7 +81,7 @@ class Receipt:
     def parse(cls, data: bytes) -> "Receipt":
         """Raises ReceiptError (of the form) unless these bytes are a receipt in its one right form."""
         if len(data) > RECEIPT_MAX_BYTES:
-            raise ReceiptError(Promise.FORM, f"a file of {len(data)} bytes is too long for a receipt")
+            raise ReceiptError(Promise.FORM, f"a file of more than {RECEIPT_MAX_BYTES} bytes is too long for a receipt")
         head, blank, note = data.partition(b"\n\n")
         try:
             lines = head.decode("ascii").split("\n")

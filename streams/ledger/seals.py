@@ -77,13 +77,17 @@ _decode_given = msgspec.json.Decoder(_Given).decode
 
 def day_bounds_ms(day: str, timezone: str) -> tuple[int, int]:
     """Start and end (exclusive) of a day in a zone, ms since the epoch. Raises SealError for what is no day."""
+    zone = ZoneInfo(timezone)
+    first: date | None
     try:
         first = date.fromisoformat(day)
-    except ValueError:
-        raise SealError(f"{day!r} is not a day such as 2020-11-11") from None
-    zone = ZoneInfo(timezone)
-    bounds = (datetime.combine(each, time.min, zone) for each in (first, first + timedelta(days=1)))
-    start, end = (int(each.timestamp() * 1_000) for each in bounds)
+        bounds = (datetime.combine(each, time.min, zone) for each in (first, first + timedelta(days=1)))
+        start, end = (int(each.timestamp() * 1_000) for each in bounds)
+    except (ValueError, OverflowError):
+        first = None
+    # Not `20201111` either: under two names a day would have seals that don't name each other.
+    if first is None or first.isoformat() != day:
+        raise SealError(f"{day!r} is not a day such as 2020-11-11")
     return start, end
 
 

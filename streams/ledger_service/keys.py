@@ -24,13 +24,14 @@ LINK_KEYS = "link-keys"
 DONOR_SECRET = "donor-secret"  # noqa: S105 - a file's name
 LAST_SIGNED = "last-signed"
 PUBLIC_KEYS = "keys.txt"  # in the public folder: every verifier key that its logs ever had
+DONATIONS = "donations"  # the folder of the donations' logs, and a part of their names
 SEED_BYTES = 32
 ONLY_OURS = 0o600
 
 
 def log_origin(name: str, partition: int) -> str:
     """What the log of a partition of `donations` is called."""
-    return f"{name}/donations/{partition}"
+    return f"{name}/{DONATIONS}/{partition}"
 
 
 def seals_origin(name: str) -> str:

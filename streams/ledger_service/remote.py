@@ -45,8 +45,14 @@ class Answered:
 
 def check_address(address: str, what: str) -> str:
     """Without its last slash. Raises UserError unless it's http(s)://, file:// or a folder's path."""
-    parts = urlsplit(address)
-    if parts.scheme in _WEB and not parts.netloc:
+    if not address:
+        raise UserError(f"{what}: the address is empty.")
+    try:
+        parts = urlsplit(address)
+        machine = (parts.hostname, parts.port)  # a port that is none raises
+    except ValueError as error:
+        raise UserError(f"{what}: {address!r} is no address: {error}.") from None
+    if parts.scheme in _WEB and not machine[0]:
         raise UserError(f"{what}: {address!r} names no machine.")
     if parts.scheme not in {"", "http", "https", "file"}:
         raise UserError(f"{what}: {address!r} is none of https://, http://, file:// and a folder's path.")

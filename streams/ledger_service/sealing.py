@@ -27,7 +27,7 @@ from streams.ledger.seals import (
 from streams.ledger.tiles import TileError, TileTree
 from streams.ledger.tree import leaf_hash, tree_root
 from streams.ledger_service.files import Disk, folder_fetch, locked, write_durably
-from streams.ledger_service.keys import LastSigned, load_keys, seals_origin
+from streams.ledger_service.keys import DONATIONS, KeyRing, LastSigned, load_keys, seals_origin
 from streams.ledger_service.receipts import logs_in
 from streams.ledger_service.store import LogWriter, RefusalError
 from streams.settings import Settings
@@ -64,8 +64,9 @@ def seal_day(settings: Settings, day: str, *, idle_ok: bool = False, tell: Progr
                     f"the seals in {folder} are fewer than were signed ({writer.next_floor.checkpoint}): put them back."
                 )
             before = all_entries(writer.log, writer.size)
-            check_chain(before)
+            former = check_chain(before)
             covered = _covered(root)
+            _check_all_there(covered, former, ring, settings, idle_ok=idle_ok)
             totals = _add_up(covered, day, settings, idle_ok=idle_ok, tell=tell)
             entry = next_seal(day, settings.timezone, [each.checkpoint for each in covered], totals, before)
             if entry is not None:
@@ -120,6 +121,34 @@ def all_entries(log: PublishedLog, size: int) -> list[bytes]:
 
 def _covered(root: Path) -> list[_Covered]:
     return [_Covered(log, checkpoint_of(log.note())) for log in logs_in(root).values()]
+
+
+def _check_all_there(
+    covered: list[_Covered], former: list[Seal], ring: KeyRing, settings: Settings, *, idle_ok: bool
+) -> None:
+    """Raises SealError where a seal would leave out donations that were signed: a log is missing, or was put back."""
+    logs = {each.checkpoint.origin: each for each in covered}
+    ours = f"{settings.ledger_name}/{DONATIONS}/"
+    for origin in dict.fromkeys(signer.verifier.name for signer in ring.signers):
+        if not origin.startswith(ours) or origin in logs:
+            continue
+        if LastSigned(ring.folder, origin, Disk()).read() is not None:
+            raise SealError(f"{origin} has leaves that were signed, and isn't in {settings.ledger_dir}: put it back")
+        if not idle_ok:
+            raise SealError(
+                f"{origin} has a key, and isn't in {settings.ledger_dir}: `everycent ledger run` keeps it. If it is "
+                "never to have anything: --idle-ok"
+            )
+    for sealed in former[-1].logs if former else ():
+        log = logs.get(sealed.origin)
+        if log is None or log.checkpoint.size < sealed.size:
+            there = 0 if log is None else log.checkpoint.size
+            raise SealError(
+                f"seal {former[-1].number} covers {sealed.size} leaves of {sealed.origin}, which has {there} now: "
+                "it was put back from a backup. `everycent ledger run` brings it up to date"
+            )
+        if tree_root(log.log.nodes(log.checkpoint.size), sealed.size) != decode_base64(sealed.root):
+            raise SealError(f"{sealed.origin} doesn't begin with the tree that seal {former[-1].number} covers")
 
 
 def _add_up(

@@ -1,6 +1,7 @@
 """Day seals: added up again from the public entries alone, chained, and held to the trees that were signed."""
 
 import json
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -77,6 +78,14 @@ def test_a_day_is_that_of_the_calendars_zone():
     assert datetime.fromtimestamp(start / 1_000, UTC).hour == 23
     with pytest.raises(SealError):
         day_bounds_ms("2020-11-31", "Asia/Shanghai")
+
+
+@pytest.mark.parametrize("day", ["20201111", "2020-W46-3", "2020-11-31", "9999-12-31", "", "2020-11-11\n"])
+def test_what_is_not_a_day_in_its_one_form_is_not_sealed(sealed, day):
+    """A day under two names would have two seals that don't name each other."""
+    with pytest.raises(UserError, match="is not a day such as 2020-11-11"):
+        seal_day(sealed, day, idle_ok=True)
+    assert len(check(sealed)) == 1
 
 
 def test_a_seal_has_the_days_sums_and_the_trees_that_they_stand_on_and_is_checked_from_the_files_alone(sealed):
@@ -176,6 +185,32 @@ def test_another_signers_seal_and_seals_that_were_put_back_from_a_backup_are_ref
     (Path(sealed.ledger_dir) / "seals/checkpoint").unlink()
     with pytest.raises(RefusalError, match="fewer than were signed"):
         seal_day(sealed, DAY)
+
+
+def test_no_day_is_sealed_over_less_than_was_signed(sealed, tmp_path):
+    """Else a seal would take donations away that a former one, or a receipt, has."""
+    ledger, older = Path(sealed.ledger_dir), tmp_path / "older"
+    shutil.copytree(ledger / "donations/1", older)
+    give(sealed, 1, START_MS + 5, NEXT_DAY_MS)
+    seal_day(sealed, DAY)
+    newer = (ledger / "donations/1").rename(tmp_path / "newer")
+    with pytest.raises(UserError, match="donations/1 has leaves that were signed, and isn't in"):
+        seal_day(sealed, DAY, idle_ok=True)
+    shutil.copytree(older, ledger / "donations/1")
+    with pytest.raises(UserError, match=r"covers 7 leaves of ledger.test/donations/1, which has 5 now"):
+        seal_day(sealed, DAY)
+    shutil.rmtree(ledger / "donations/1")
+    newer.rename(ledger / "donations/1")
+    assert not seal_day(sealed, DAY).new
+    assert [seal.donations for seal in check(sealed)] == [11, 12]
+
+
+def test_a_log_that_has_a_key_and_is_not_there_keeps_a_day_from_being_sealed(settings):
+    """The donations of a log that isn't kept yet, or lies elsewhere, would be missing from the day's totals."""
+    give(settings, 0, START_MS, NEXT_DAY_MS)
+    with pytest.raises(UserError, match=r"ledger.test/donations/1 has a key, and isn't in .*--idle-ok"):
+        seal_day(settings, DAY)
+    assert seal_day(settings, DAY, idle_ok=True).seal.donations == 1
 
 
 def test_a_crash_between_the_seal_and_its_note_is_mended_by_the_next_call(sealed):
