@@ -1,7 +1,11 @@
-"""When a commit begins: soon where there is time, seldom where commits are slow or many orders wait."""
+"""When a commit begins: soon where there is time, seldom where commits are slow or many orders wait.
+
+In virtual time, where a moment is exact and a busy machine adds nothing.
+"""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import functools
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from itertools import pairwise
 
@@ -13,10 +17,20 @@ from streams.engine.stage import Stage
 from streams.engine.task import PartitionTask, Services
 from streams.settings import Settings
 from tests.engine.parts import NoState, nothing, open_log
+from tests.simulation.clock import VirtualLoop
 
 ORDERS_0 = TopicPartition("orders", 0)
 TRICKLE_S = 0.002  # between two orders
-LATE_S = 0.5  # what a busy machine may add
+LATE_S = 2 * TRICKLE_S  # a commit begins with the first order after the rest
+
+
+def in_virtual_time(test: Callable[[], Awaitable[None]]) -> Callable[[], None]:
+    @functools.wraps(test)
+    def run() -> None:
+        with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+            runner.run(test())
+
+    return run
 
 
 class Record:
@@ -78,15 +92,17 @@ async def trickle(task: PartitionTask, writer: SlowWriter, commits: int) -> list
     return [after[0] - before[1] for before, after in pairwise(writer.commits)]
 
 
+@in_virtual_time
 async def test_a_lone_order_is_committed_at_once_however_long_the_interval() -> None:
     writer = SlowWriter(0)
-    async with running(writer, interval_ms=60_000) as task, asyncio.timeout(10):
+    async with running(writer, interval_ms=60_000) as task:
         for offset in range(3):
             await give(task, offset)
             await until(lambda known=offset: len(writer.commits) > known)
     assert [position for *_, position in writer.commits] == [1, 2, 3]
 
 
+@in_virtual_time
 async def test_a_partition_rests_after_a_commit_for_some_times_as_long_as_it_took() -> None:
     writer = SlowWriter(0.05)
     async with running(writer, interval_ms=60_000) as task:
@@ -94,6 +110,7 @@ async def test_a_partition_rests_after_a_commit_for_some_times_as_long_as_it_too
     assert all(limits.COMMIT_REST * 0.05 <= rest < limits.COMMIT_REST * 0.05 + LATE_S for rest in rests), rests
 
 
+@in_virtual_time
 async def test_no_order_waits_longer_than_the_interval_for_its_commit_to_begin_however_slow_commits_are() -> None:
     writer = SlowWriter(0.5)
     async with running(writer, interval_ms=100) as task:
@@ -101,6 +118,7 @@ async def test_no_order_waits_longer_than_the_interval_for_its_commit_to_begin_h
     assert all(0.1 <= rest < 0.1 + LATE_S for rest in rests), rests
 
 
+@in_virtual_time
 async def test_under_a_backlog_a_commit_waits_many_intervals_though_commits_are_quick() -> None:
     writer = SlowWriter(0)
     async with running(writer, interval_ms=50, has_backlog=lambda: True) as task:

@@ -19,10 +19,11 @@ import pytest
 
 from schemas.topics import Topic
 from streams.demo import DemoPlan, run_demo
+from streams.demo_processes import STOP_TIMEOUT_S
 from streams.engine.topic_admin import existing_topics
 from streams.errors import ExitStatus, UserError
 from streams.settings import Settings
-from tests.kafka.workers import REPOSITORY
+from tests.kafka.workers import PATIENCE_S, REPOSITORY
 
 VERDICT = r"Every cent counted once: 3,000 orders, [\d,]+ donations, [\d,.]+ yuan; audit: conserved"
 MARK = "TEST_RUN"  # in the environment of the demo and of all that it starts
@@ -56,9 +57,9 @@ class DemoProcess:
                 return line
         raise AssertionError(f"no {pattern!r} in:\n{self.text}")
 
-    def finish(self, timeout_s=120):
+    def finish(self):
         """Its exit status, once it has ended by itself."""
-        rest, _ = self.process.communicate(timeout=timeout_s)
+        rest, _ = self.process.communicate(timeout=PATIENCE_S)
         self.lines.append(rest)
         return self.process.returncode
 
@@ -76,8 +77,8 @@ class DemoProcess:
                     found.append(each)
         return found
 
-    def wait_gone(self, timeout_s=15):
-        deadline = time.monotonic() + timeout_s
+    def wait_gone(self):
+        deadline = time.monotonic() + PATIENCE_S
         while left := self.started():
             assert time.monotonic() < deadline, left
             time.sleep(0.1)
@@ -201,7 +202,7 @@ def test_a_named_broker_is_used_and_left_as_it_was(start, broker):
     assert demo.started("kafka.Kafka") == []
     assert len(topics_on(broker, prefix)) == len(Topic)
     demo.process.send_signal(signal.SIGINT)
-    assert demo.finish(30) == 0, demo.text
+    assert demo.finish() == 0, demo.text
     assert re.search(r"Ended in order after \d+ s: [\d,]+ orders processed", demo.text)
     assert topics_on(broker, prefix) == {}
     assert demo.started() == []
@@ -212,7 +213,7 @@ def test_a_demo_that_is_interrupted_before_the_verdict_claims_none(start, broker
     demo = start("--orders", "50000", broker=broker)
     demo.read_until("orders sent")
     demo.process.send_signal(number)
-    assert demo.finish(40) == 128 + number, demo.text
+    assert demo.finish() == 128 + number, demo.text
     assert "Interrupted before the audit's verdict" in demo.text
     assert "conserved" not in demo.text
     assert demo.started() == []
@@ -229,9 +230,9 @@ def test_a_second_signal_ends_it_at_once(start, broker):
     time.sleep(0.3)
     before = time.monotonic()
     demo.process.send_signal(signal.SIGINT)
-    demo.finish(10)
-    assert time.monotonic() - before < 3
-    demo.wait_gone(3)
+    demo.finish()
+    assert time.monotonic() - before < STOP_TIMEOUT_S / 2, "it waited for its workers"
+    demo.wait_gone()
 
 
 def test_a_worker_that_cannot_run_at_all_ends_the_demo_with_its_last_words(in_process, broker):

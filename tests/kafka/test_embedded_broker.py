@@ -21,6 +21,7 @@ from streams.engine.reader import open_reader
 from streams.engine.topic_admin import check_topics, create_topics
 from streams.errors import UserError
 from streams.settings import Settings
+from tests.kafka.workers import PATIENCE_S
 
 PARENT = """
 import pathlib, sys, time
@@ -69,8 +70,8 @@ async def stored(settings: Settings) -> list[bytes]:
         return [record.value async for batch in reader.read(settings.topics.orders, 0) for record in batch]
 
 
-def wait_until_gone(pid: int, timeout_s: float = 10) -> None:
-    deadline = time.monotonic() + timeout_s
+def wait_until_gone(pid: int) -> None:
+    deadline = time.monotonic() + PATIENCE_S
     while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
         assert time.monotonic() < deadline, f"process {pid} is still there"
         time.sleep(0.05)
@@ -109,7 +110,7 @@ async def test_a_frozen_broker_answers_nothing_and_a_woken_one_goes_on(shared):
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(asyncio.shield(waiting), 1.5)
     shared.resume()
-    await asyncio.wait_for(waiting, 30)
+    await asyncio.wait_for(waiting, PATIENCE_S)
     assert await stored(settings) == [b"x"]
 
 

@@ -117,7 +117,7 @@ async def test_each_donation_of_real_workers_is_a_leaf_and_the_ledger_may_be_kil
             return sum(checkpoint_of(log.note()).size for log in logs)
 
         keeper.wait_for("ledger starts")
-        wait_until(lambda: leaves() == report.counts.donations, 60, lambda: f"{leaves()}\n{workers.logs()}")
+        wait_until(lambda: leaves() == report.counts.donations, lambda: f"{leaves()}\n{workers.logs()}")
         assert keeper.stop() == 0
         assert "Traceback" not in workers.logs()
     assert await check_against_topic(ready) == report.counts.donations

@@ -23,7 +23,7 @@ async def test_every_commit_restore_and_assignment_has_its_line_by_partition_and
     await load(topics, 1_000, seed=21, malformed_share=0.1)
     worker = WorkerProcess(debug, tmp_path / "worker.log", ["-m", "streams.cli", "worker"], REPOSITORY)
     try:
-        worker.wait_for("partition ready", times=8, timeout_s=240)
+        worker.wait_for("partition ready", times=8)
         await audited(topics)
         assert worker.stop(60) == 0, worker.text()
     finally:
@@ -59,7 +59,7 @@ async def test_a_worker_at_info_tells_of_no_single_commit(topics: Settings) -> N
     await load(topics, 500, seed=22)
     with running_workers(topics.model_copy(update={"log_format": "json"})) as workers:
         worker = workers.start()
-        worker.wait_for("partition ready", times=8, timeout_s=240)
+        worker.wait_for("partition ready", times=8)
         await audited(topics, workers)
         assert worker.stop(60) == 0, worker.text()
         assert events(worker, "worker starts")[0]["version"]

@@ -32,7 +32,7 @@ async def until_caught_up(settings: Settings, workers: Workers) -> None:
         samples = scrape(settings.metrics_port)
         return all(samples.get(("partition_lag", *tp)) == 0 for tp in inputs)
 
-    wait_until(caught_up, 60, lambda: f"{scrape(settings.metrics_port)}\n{workers.logs()}")
+    wait_until(caught_up, lambda: f"{scrape(settings.metrics_port)}\n{workers.logs()}")
 
 
 def has_committed(port: int) -> bool:
@@ -48,7 +48,7 @@ async def test_a_worker_tells_where_its_partitions_stand_until_it_ends(topics: S
     await load(settings, 5_000, seed=21)
     with running_workers(settings) as workers:
         worker = workers.start(command=[SCRIPT])
-        worker.wait_for("partition ready", 2 * settings.partitions, timeout_s=120)
+        worker.wait_for("partition ready", 2 * settings.partitions)
         await audited(settings, workers)
         await until_caught_up(settings, workers)
         samples = scrape(settings.metrics_port)
@@ -70,9 +70,7 @@ async def test_a_worker_tells_where_its_partitions_stand_until_it_ends(topics: S
 async def test_every_counter_agrees_with_the_audit_to_the_unit(topics: Settings, native: bool) -> None:
     settings = with_port(topics, commit_interval_ms=50, idle_after_ms=1_000)
     with running_workers(settings) as workers:
-        workers.start(command=[SCRIPT], native=native).wait_for(
-            "partition ready", 2 * settings.partitions, timeout_s=120
-        )
+        workers.start(command=[SCRIPT], native=native).wait_for("partition ready", 2 * settings.partitions)
         seed = drawn_seed()
         for part in range(3):
             await load(settings, 4_000, seed=seed + part, **ANYHOW)
@@ -80,7 +78,7 @@ async def test_every_counter_agrees_with_the_audit_to_the_unit(topics: Settings,
         await until_caught_up(settings, workers)
         expected = audited_counts(report)
         port = settings.metrics_port
-        wait_until(lambda: scrape(port)["dedupe_ids",] == expected["accepted"], 30, lambda: f"{scrape(port)}")
+        wait_until(lambda: scrape(port)["dedupe_ids",] == expected["accepted"], lambda: f"{scrape(port)}")
         samples = scrape(port)
     assert counted(samples) == expected
     assert all(expected[name] for name in ("accepted", "no_pledge", "repeat", "rejected", "not-json", "invalid"))
@@ -108,13 +106,13 @@ async def test_over_a_crash_the_counts_of_both_workers_agree_with_the_audit_but_
         await load(settings, 4_000, seed=seed, **ANYHOW)
         script = str(Path(__file__).parent / "crashing_worker.py")
         victim = workers.start(step.name, "orders", "2", command=[script], native=native)
-        victim.wait_for("partition ready", 2, timeout_s=120)
-        wait_until(lambda: has_committed(settings.metrics_port), 60, victim.text)
+        victim.wait_for("partition ready", 2)
+        wait_until(lambda: has_committed(settings.metrics_port), victim.text)
         await load(settings, 4_000, seed=seed + 1, **ANYHOW)
         assert victim.process.wait(120) == -signal.SIGKILL, victim.text()
         last_words = samples_of("# HELP" + victim.text().split("# HELP", 1)[1])
         successor = workers.start(command=[SCRIPT], native=native)
-        successor.wait_for("partition ready", 2, timeout_s=120)
+        successor.wait_for("partition ready", 2)
         report = await audited(settings, workers)
         await until_caught_up(settings, workers)
         found, expected = counted(last_words, scrape(settings.metrics_port)), audited_counts(report)
@@ -141,7 +139,7 @@ async def test_donations_that_come_late_are_counted(settings: Settings, native: 
         await audited(settings, workers)  # what came before is committed, so the watermark has passed it on
 
     with running_workers(settings) as workers:
-        workers.start(command=[SCRIPT], native=native).wait_for("partition ready", 2, timeout_s=120)
+        workers.start(command=[SCRIPT], native=native).wait_for("partition ready", 2)
         await send(0, 50, SOME_DAY_MS)
         await send(100, 1, SOME_DAY_MS + 5 * HOUR_MS)
         await until_caught_up(settings, workers)

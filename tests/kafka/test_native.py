@@ -28,7 +28,7 @@ async def test_partitions_that_pass_between_rust_and_python_by_kill_lose_and_dou
             victim = at % 2 == 0
             running[victim].kill()
             running[victim] = workers.start(native=victim)
-            running[victim].wait_for("partition ready", timeout_s=40)
+            running[victim].wait_for("partition ready")
         report = await audited(topics, workers)
     expected = [expected_sums(plan) for plan in plans]
     assert report.counts.donations == sum(each.donations for each in expected)

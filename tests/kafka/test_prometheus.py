@@ -89,7 +89,7 @@ def running_prometheus(folder: Path, targets: dict[str, list[int]]) -> Iterator[
         )
     try:
         found = Prometheus(port)
-        wait_until(found.is_up, 60, lambda: log.read_text(errors="replace"))
+        wait_until(found.is_up, lambda: log.read_text(errors="replace"))
         yield found
     finally:
         process.terminate()
@@ -147,7 +147,7 @@ async def test_every_query_of_dashboard_and_alerts_gets_an_answer(topics: Settin
     ):
         leaving, staying = others.start(command=[SCRIPT]), workers.start(command=[SCRIPT])
         for worker in (leaving, staying):
-            worker.wait_for("partition ready", timeout_s=120)
+            worker.wait_for("partition ready")
         targets = {job: [port] for job, (port, _) in beside.items()}
         targets["everycent-workers"] = [first.metrics_port, second.metrics_port]
         with running_prometheus(tmp_path, targets) as prometheus:
@@ -155,13 +155,13 @@ async def test_every_query_of_dashboard_and_alerts_gets_an_answer(topics: Settin
             def is_shared() -> bool:
                 return len(prometheus.ask("everycent_partition_ready == 1")) == 2 * topics.partitions
 
-            wait_until(is_shared, 120, lambda: workers.logs() + others.logs())
+            wait_until(is_shared, lambda: workers.logs() + others.logs())
             await asyncio.sleep(3 * SCRAPE_S)  # counters are seen before they grow
             for seed in range(3):
                 await run_simulation(topics, LoadPlan(3_000, seed=seed, repeats_share=0.05, malformed_share=0.05))
                 await asyncio.sleep(2 * SCRAPE_S)
             assert leaving.stop() == 0  # the other one restores its partitions, which are figures too
-            staying.wait_for("partition ready", 2 * topics.partitions, timeout_s=120)
+            staying.wait_for("partition ready", 2 * topics.partitions)
             report = await audited(topics, workers)
             check_answers(prometheus, asked_of(prometheus))
             check_rules(prometheus)
@@ -170,9 +170,7 @@ async def test_every_query_of_dashboard_and_alerts_gets_an_answer(topics: Settin
             (conserved,) = prometheus.ask("everycent_audit_conserved")
             assert conserved["value"][1] == "1"
             published = "sum(everycent_ledger_published_leaves)"
-            wait_until(
-                lambda: prometheus.ask(published)[0]["value"][1] == str(report.counts.donations), 60, workers.logs
-            )
+            wait_until(lambda: prometheus.ask(published)[0]["value"][1] == str(report.counts.donations), workers.logs)
         workers.check_unharmed()
         for _, service in beside.values():
             service.check_unharmed()
@@ -200,7 +198,7 @@ def check_answers(prometheus: Prometheus, asked: list[str]) -> None:
         silent[:] = [query for query in asked if not any(is_figure(sample) for sample in prometheus.ask(query))]
         return not silent
 
-    wait_until(all_answer, 60, lambda: f"no answer to {silent}")
+    wait_until(all_answer, lambda: f"no answer to {silent}")
 
 
 def is_figure(sample: Any) -> bool:

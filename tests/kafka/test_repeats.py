@@ -83,13 +83,13 @@ async def test_after_a_partition_has_moved_to_another_worker_and_back(topics: Se
         await send(topics, ONCE)
         await donated_once(topics, workers, again=0)
         second = workers.start()
-        second.wait_for("partition ready", times=4, timeout_s=60)  # half of all: two of `orders`, two of the sums
+        second.wait_for("partition ready", times=4)  # half of all: two of `orders`, two of the sums
         assert second.text().count(f"topic={topics.topics.orders}") >= 2
         await send(topics, AGAIN)
         await donated_once(topics, workers, again=1)
         ready = first.text().count("partition ready")
         assert second.stop() == 0
-        first.wait_for("partition ready", times=ready + 4, timeout_s=60)
+        first.wait_for("partition ready", times=ready + 4)
         await send(topics, AGAIN)
         await donated_once(topics, workers, again=2)
 
@@ -98,11 +98,11 @@ async def test_while_a_partition_moves(topics: Settings) -> None:
     """Repeats lie on both sides of the hand-over: some before it, some behind it, some in what is done twice."""
     with running_workers(topics) as workers:
         first = workers.start()
-        first.wait_for("partition ready", times=8, timeout_s=60)
+        first.wait_for("partition ready", times=8)
         await send(topics, ONCE)
         workers.start()  # takes half of the partitions over, sooner or later
         await send(topics, AGAIN)
-        workers.all[1].wait_for("partition ready", times=4, timeout_s=60)
+        workers.all[1].wait_for("partition ready", times=4)
         first.kill()  # and the other half
         await send(topics, AGAIN)
         await donated_once(topics, workers, again=2)

@@ -25,7 +25,7 @@ async def test_each_commit_is_one_span_with_its_offsets_and_its_steps(topics: Se
     patient = topics.model_copy(update={"tracing": True, "session_timeout_ms": 60_000})
     with running_workers(patient) as workers:
         worker = workers.start(str(file), command=[script])
-        worker.wait_for("partition ready", times=8, timeout_s=240)
+        worker.wait_for("partition ready", times=8)
         await audited(topics, workers)
         assert worker.stop(60) == 0, worker.text()
     spans = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
@@ -73,7 +73,7 @@ async def test_spans_go_to_the_collector_that_the_standard_variable_names(
             await load(topics, 200, seed=4712)
             with running_workers(topics.model_copy(update={"tracing": True})) as workers:
                 worker = workers.start()
-                worker.wait_for("partition ready", times=8, timeout_s=240)
+                worker.wait_for("partition ready", times=8)
                 await audited(topics, workers)
                 assert worker.stop(60) == 0, worker.text()
         finally:
@@ -91,7 +91,7 @@ async def test_a_collector_that_is_away_costs_no_order_and_holds_up_no_end(
     await load(topics, 200, seed=4713)
     with running_workers(topics.model_copy(update={"tracing": True})) as workers:
         worker = workers.start()
-        worker.wait_for("partition ready", times=8, timeout_s=240)
+        worker.wait_for("partition ready", times=8)
         await audited(topics, workers)
         assert worker.stop(60) == 0, worker.text()
         assert "was ended at once" not in worker.text()

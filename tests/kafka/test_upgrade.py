@@ -27,7 +27,6 @@ ORDERS_MAX, RATE = 1_000_000, 300  # the load ends when all are changed
 # An orderly change takes some seconds. Only this much is asserted, so that a busy machine can't make it fail: none of
 # them has waited until Kafka missed a worker, as after a kill. That takes the session, longer here than by default.
 SESSION_S = 60
-SETTLE_S = 300
 
 
 @pytest.fixture(scope="module")
@@ -72,9 +71,9 @@ async def roll(workers: Workers, running: list[WorkerProcess], code: Path, nativ
     for old in running:
         new = workers.start(code=code, native=native)
         rolled.append(new)
-        await asyncio.to_thread(new.wait_for, "partition ready", 1, SETTLE_S)
+        await asyncio.to_thread(new.wait_for, "partition ready", 1)
         assert code_of(new) == code
-        assert await asyncio.to_thread(old.stop, SETTLE_S) == 0, old.text()
+        assert await asyncio.to_thread(old.stop) == 0, old.text()
     return rolled
 
 
@@ -113,7 +112,7 @@ async def test_a_new_version_takes_over_from_the_old_one_and_back_under_load_and
     with running_workers(topics.model_copy(update={"session_timeout_ms": SESSION_S * 1_000})) as workers:
         old = [workers.start(code=old_version, native=False) for _ in range(2)]
         for worker in old:
-            await asyncio.to_thread(worker.wait_for, "partition ready", 4, SETTLE_S)
+            await asyncio.to_thread(worker.wait_for, "partition ready", 4)
         assert {code_of(worker) for worker in old} == {old_version}
         loading = asyncio.create_task(run_simulation(topics, plan, orders_per_second=RATE, stop=stop))
         async with measuring_waits(topics) as waits:

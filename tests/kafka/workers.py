@@ -17,7 +17,7 @@ from streams.simulation import run_simulation
 from streams.views.audit import AuditReport, run_audit
 
 REPOSITORY = Path(__file__).parents[2]
-DRAIN_TIMEOUT_S = 90
+PATIENCE_S = 240  # for what takes a second or two where nothing else runs: only what fails waits so long
 
 
 def environment(settings: Settings, code: Path = REPOSITORY) -> dict[str, str]:
@@ -45,19 +45,26 @@ class WorkerProcess:
     def kill(self) -> None:
         """kill -9."""
         self.signal(signal.SIGKILL)
-        self.process.wait(10)
+        self.process.wait(PATIENCE_S)
 
-    def stop(self, timeout_s: float = 30) -> int:
+    def stop(self) -> int:
         """SIGTERM; the exit status."""
         self.signal(signal.SIGTERM)
-        return self.process.wait(timeout_s)
+        return self.process.wait(PATIENCE_S)
 
     def text(self) -> str:
         return self.log.read_text(errors="replace")
 
-    def wait_for(self, text: str, times: int = 1, timeout_s: float = 30) -> None:
+    def wait_for(self, text: str, times: int = 1) -> None:
         """Wait until the log holds `text` so often."""
-        wait_until(lambda: self.text().count(text) >= times, timeout_s, lambda: f"no {text!r} in:\n{self.text()}")
+
+        def is_there() -> bool:
+            ended = self.process.poll()  # looked at first: what a worker says last may be what is waited for
+            found = self.text().count(text) >= times
+            assert found or ended is None, f"it ended with {ended} and no {text!r} in:\n{self.text()}"
+            return found
+
+        wait_until(is_there, lambda: f"no {text!r} in:\n{self.text()}")
 
 
 class Workers:
@@ -113,17 +120,17 @@ def running_workers(settings: Settings) -> Iterator[Workers]:
                 worker.process.wait(10)
 
 
-def wait_until(condition: Callable[[], bool], timeout_s: float, describe: Callable[[], str]) -> None:
-    deadline = time.monotonic() + timeout_s
+def wait_until(condition: Callable[[], bool], describe: Callable[[], str]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
     while not condition():
         if time.monotonic() > deadline:
             raise AssertionError(describe())
         time.sleep(0.05)
 
 
-async def wait_until_async(condition: Callable[[], bool], timeout_s: float = 30) -> None:
+async def wait_until_async(condition: Callable[[], bool]) -> None:
     """The same where the event loop has to turn meanwhile."""
-    async with asyncio.timeout(timeout_s):
+    async with asyncio.timeout(PATIENCE_S):
         while not condition():  # noqa: ASYNC110 - what is waited for has no event
             await asyncio.sleep(0.01)
 
@@ -135,7 +142,7 @@ async def load(settings: Settings, orders: int, seed: int, **plan: float) -> Non
 
 async def audited(settings: Settings, workers: Workers | None = None) -> AuditReport:
     """The audit's report once the workers are done; fails with the first differences and the workers' logs."""
-    report = await run_audit(settings, wait_s=DRAIN_TIMEOUT_S)
+    report = await run_audit(settings, wait_s=PATIENCE_S)
     assert report.conserved, "\n".join(
         [report.reason, *(finding.text for finding in report.findings), workers.logs() if workers else ""]
     )

@@ -64,7 +64,7 @@ async def test_each_answer_of_a_transaction_may_be_late_or_lost(
 ) -> None:
     with running_workers(proxied) as workers:
         worker = workers.start_patched(*IMPATIENT)
-        worker.wait_for("partition ready", times=8, timeout_s=60)
+        worker.wait_for("partition ready", times=8)
         for api in TRANSACTION:
             proxy.set(api, fault, lambda number: number in {0, 1, 5})
             await load(deployment, 2_000, seed=80 + api)
@@ -128,7 +128,7 @@ async def test_a_send_that_fails_though_it_arrived_is_written_once(
 ) -> None:
     with running_workers(proxied) as workers:
         worker = workers.start_patched(*IMPATIENT)
-        worker.wait_for("partition ready", times=8, timeout_s=60)
+        worker.wait_for("partition ready", times=8)
         proxy.set(Api.PRODUCE, *FAILURES[failure])
         await load(deployment, 8_000, seed=90)
         await audited(deployment, workers)

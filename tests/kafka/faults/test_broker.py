@@ -20,7 +20,7 @@ async def test_a_broker_that_is_killed_twice_in_the_middle_of_a_load_costs_nothi
     plan = LoadPlan(40_000, seed=seed, repeats_share=0.01, malformed_share=0.01)
     with running_workers(deployment) as workers:
         for worker in (workers.start(), workers.start()):
-            worker.wait_for("partition ready", times=1, timeout_s=60)
+            worker.wait_for("partition ready", times=1)
         sending = asyncio.create_task(run_simulation(deployment, plan, orders_per_second=3_000))
         for _ in range(2):
             await asyncio.sleep(chance.uniform(1, 3))
@@ -38,7 +38,7 @@ async def test_a_broker_that_is_frozen_for_40_s_in_the_middle_of_a_load_costs_no
     plan = LoadPlan(30_000, seed=drawn_seed(), repeats_share=0.01, malformed_share=0.01)
     with running_workers(deployment) as workers:
         for worker in (workers.start(), workers.start()):
-            worker.wait_for("partition ready", times=1, timeout_s=60)
+            worker.wait_for("partition ready", times=1)
         sending = asyncio.create_task(run_simulation(deployment, plan, orders_per_second=4_000))
         await asyncio.sleep(3)
         own_broker.pause()

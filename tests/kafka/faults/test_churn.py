@@ -36,7 +36,7 @@ class Place:
                 self.worker = None
                 return "kill"
             case "stop":
-                status = self.worker.stop(timeout_s=60)
+                status = self.worker.stop()
                 # One that is still being loaded doesn't listen to signals yet: it has nothing to finish.
                 assert status == 0 or not self.worker.text(), (status, self.worker.text())
                 self.worker = None

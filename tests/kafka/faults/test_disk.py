@@ -54,7 +54,7 @@ async def test_a_disk_that_fills_up_is_told_and_with_room_again_all_goes_on(
     disk = small_disk_broker.data_dir / "kafka"
     with running_workers(deployment) as workers:
         for worker in (workers.start(), workers.start()):
-            worker.wait_for("partition ready", times=1, timeout_s=60)
+            worker.wait_for("partition ready", times=1)
         room = os.statvfs(disk)
         filler = disk / "filler"
         filler.write_bytes(bytes(room.f_bavail * room.f_bsize - LEFT_BYTES))

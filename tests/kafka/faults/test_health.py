@@ -16,10 +16,10 @@ def with_port(settings: Settings) -> Settings:
     return settings.model_copy(update={"metrics_port": free_port(), "stall_timeout_s": STALL_TIMEOUT_S})
 
 
-def until(settings: Settings, page: str, status: int, workers: Workers, timeout_s: float = 120) -> list[str]:
+def until(settings: Settings, page: str, status: int, workers: Workers) -> list[str]:
     """Wait until the page answers so; the problems that it names."""
     port = settings.metrics_port
-    wait_until(lambda: probe(port, page)[0] == status, timeout_s, lambda: f"{probe(port, page)}\n{workers.logs()}")
+    wait_until(lambda: probe(port, page)[0] == status, lambda: f"{probe(port, page)}\n{workers.logs()}")
     return probe(port, page)[1]
 
 
@@ -31,7 +31,7 @@ async def test_a_worker_whose_event_loop_stands_is_not_healthy_and_is_again_when
     blocking.touch()
     with running_workers(settings) as workers:
         worker = workers.start(str(blocking), command=[str(FOLDER / "slow_worker.py")])
-        worker.wait_for("partition ready", 2 * settings.partitions, timeout_s=120)
+        worker.wait_for("partition ready", 2 * settings.partitions)
         assert probe(settings.metrics_port, "healthz") == (200, [])
         await load(settings, 500, seed=5)
         problems = until(settings, "healthz", 503, workers)
@@ -48,7 +48,7 @@ async def test_a_worker_with_a_partition_that_is_stuck_is_not_healthy_and_names_
     settings = with_port(proxied)
     with running_workers(settings) as workers:
         worker = workers.start(command=[LOCAL])
-        worker.wait_for("partition ready", 2 * settings.partitions, timeout_s=120)
+        worker.wait_for("partition ready", 2 * settings.partitions)
         proxy.set(Api.END_TXN, never)
         await load(deployment, 3_000, seed=7)
         problems = until(settings, "healthz", 503, workers)
@@ -81,7 +81,7 @@ async def test_a_worker_is_ready_once_all_that_it_was_assigned_is_restored(
         starting = {f"{topic}-{partition} is starting" for topic in names for partition in range(settings.partitions)}
         port = settings.metrics_port
         wait_until(
-            lambda: set(probe(port, "readyz")[1]) == starting, 60, lambda: f"{probe(port, 'readyz')} {workers.logs()}"
+            lambda: set(probe(port, "readyz")[1]) == starting, lambda: f"{probe(port, 'readyz')} {workers.logs()}"
         )
         assert probe(port, "healthz") == (200, []), "it takes its time, and isn't stuck"
         proxy.clear()

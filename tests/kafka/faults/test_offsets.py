@@ -62,7 +62,7 @@ async def test_offsets_that_are_lost_or_set_back_double_nothing(topics: Settings
         await lose(topics)
 
         second = workers.start()
-        second.wait_for("partition ready", times=8, timeout_s=60)
+        second.wait_for("partition ready", times=8)
         assert second.text().count("the group's offset is behind the state") == 8
         await wait_until_as_far(topics, known)  # though nothing new comes: lag and audits go by the group's offsets
         after = await audited(topics, workers)

@@ -15,7 +15,7 @@ async def add_partitions(settings: Settings, *topics: str) -> None:
 
 
 def wait_for_clear_end(worker: WorkerProcess, topic: str) -> None:
-    wait_until(lambda: worker.process.poll() is not None, 60, worker.text)
+    wait_until(lambda: worker.process.poll() is not None, worker.text)
     assert worker.process.poll() == 3, worker.text()
     assert worker.text().splitlines()[-1].startswith(f"everycent: {topic} has got partitions"), worker.text()
     assert "Traceback" not in worker.text()
@@ -27,7 +27,7 @@ async def test_orders_with_more_partitions_than_donations_end_whoever_is_given_o
     await load(topics, 2_000, seed=110)
     with running_workers(topics) as workers:
         worker = workers.start_patched(*QUICK)
-        worker.wait_for("partition ready", times=8, timeout_s=60)
+        worker.wait_for("partition ready", times=8)
         await audited(topics, workers)
         await add_partitions(topics, topics.topics.orders)
         wait_for_clear_end(worker, topics.topics.orders)

@@ -46,7 +46,7 @@ async def send_as_one_batch(settings: Settings, records: Records) -> None:
 async def test_poison_in_the_middle_of_a_batch_and_a_batch_of_nothing_else_stop_nothing(topics: Settings) -> None:
     batches = [[*good(0, 300), *POISON, *good(300, 300)], POISON, POISON[:1], good(600, 300)]
     with running_workers(topics) as workers:
-        workers.start().wait_for("partition ready", times=8, timeout_s=60)
+        workers.start().wait_for("partition ready", times=8)
         for batch in batches:
             await send_as_one_batch(topics, batch)
         report = await audited(topics, workers)

@@ -15,7 +15,7 @@ async def test_a_worker_with_lag_whose_answers_never_come_ends_with_a_clear_line
 ) -> None:
     with running_workers(proxied.model_copy(update={"stall_timeout_s": STALL_TIMEOUT_S})) as workers:
         worker = workers.start()
-        worker.wait_for("partition ready", times=8, timeout_s=60)
+        worker.wait_for("partition ready", times=8)
         proxy.set(api, never)
         await load(deployment, 3_000, seed=100 + api)
         assert worker.process.wait(STALL_TIMEOUT_S + 40) == 3, worker.text()
