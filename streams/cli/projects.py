@@ -16,7 +16,7 @@ from streams.views.text import printable
 
 projects = typer.Typer(help="The projects' names.", cls=Group, no_args_is_help=True, rich_markup_mode=None)
 
-FAULTS_SHOWN = 200  # of a file whose every row is wrong nobody reads all; --json has no limit
+FAULTS_SHOWN = 200  # of a file whose every row is wrong nobody reads all; --json has 10,000
 
 
 @projects.callback()
@@ -50,13 +50,14 @@ def import_(
         report = asyncio.run(import_projects(settings, file, dry_run=dry_run))
     except ProjectFileError as error:
         if as_json:
-            print(orjson.dumps({"faults": [asdict(fault) for fault in error.faults]}).decode())
+            faults = [asdict(fault) for fault in error.faults]
+            print(orjson.dumps({"count": error.count, "faults": faults}).decode())
         else:
             for fault in error.faults[:FAULTS_SHOWN]:
                 text = printable(fault.text)
                 print(f"row {fault.row}: {text}" if fault.row else text, file=sys.stderr)
-            if len(error.faults) > FAULTS_SHOWN:
-                print(f"… and {len(error.faults) - FAULTS_SHOWN:,} more; --json shows all", file=sys.stderr)
+            if error.count > FAULTS_SHOWN:
+                print(f"… and {error.count - FAULTS_SHOWN:,} more; --json shows more of them", file=sys.stderr)
         raise
     if as_json:
         print(orjson.dumps({"dry_run": dry_run, **asdict(report)}).decode())

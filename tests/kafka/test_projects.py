@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaProducer
 from schemas.project import decode_project
 from streams.engine.reader import open_reader
 from streams.errors import UserError
-from streams.projects import ImportReport, ProjectFileError, import_projects
+from streams.projects import FAULTS_KEPT, ImportReport, ProjectFileError, import_projects
 from streams.settings import child_environment
 
 PROJECTS = Path(__file__).parents[1] / "serve" / "projects.csv"
@@ -83,3 +83,25 @@ async def test_the_command_tells_every_row_that_is_wrong_and_what_was_done(topic
     assert run(PROJECTS, "--dry-run").stdout == "3 would be added, 0 would be changed, 0 as they are.\n"
     assert run(PROJECTS).stdout == "3 added, 0 changed, 0 as they are.\n"
     assert json.loads(run(PROJECTS, "--json").stdout) == {"dry_run": False, "added": 0, "changed": 0, "unchanged": 3}
+
+
+async def test_a_long_file_is_written_whole_and_in_its_order_and_again_it_writes_nothing(topics, tmp_path):
+    """Longer than what is read, or sent, at once."""
+    rows = [{"id": f"P{at}", "name": f"project {at}", "description": "d" * 200} for at in range(2_500)]
+    long = tmp_path / "long.json"
+    long.write_text(json.dumps(rows))
+    assert await import_projects(topics, long) == ImportReport(2_500, 0, 0)
+    assert [key for key, _ in await records(topics)] == [row["id"].encode() for row in rows]
+    rows[2_000]["name"] = "another"
+    long.write_text(json.dumps([*rows, {"id": "P9999", "name": "new"}], indent=1))
+    assert await import_projects(topics, long) == ImportReport(1, 1, 2_499)
+    assert len(await records(topics)) == 2_502
+
+
+async def test_of_many_faults_the_first_are_kept_and_all_are_counted(topics, tmp_path):
+    bad = tmp_path / "bad.csv"
+    bad.write_text("id,name\n" + ",\n" * 3 + "P|1,\n" * (FAULTS_KEPT + 5))
+    with pytest.raises(ProjectFileError, match=f"{2 * (FAULTS_KEPT + 5):,} faults, so nothing was written") as refused:
+        await import_projects(topics, bad)
+    assert len(refused.value.faults) == FAULTS_KEPT
+    assert refused.value.count == 2 * (FAULTS_KEPT + 5)
