@@ -57,6 +57,7 @@ class Service:
 
 
 SERVICE = web.AppKey("service", Service)
+PAGE = web.AppKey("page", PageFile)
 
 
 def make_app(service: Service) -> web.Application:
@@ -73,8 +74,9 @@ def make_app(service: Service) -> web.Application:
     app.router.add_get("/healthz", _healthz)
     app.router.add_get("/readyz", _readyz)
     files = page_files()
+    app[PAGE] = files["index.html"]
     for path in PAGE_PATHS:
-        app.router.add_get(path, _fixed(files["index.html"]))
+        app.router.add_get(path, _fixed(app[PAGE]))
     for name, file in files.items():
         app.router.add_get(f"{FILES_PATH}{name}", _fixed(file))
     return app
@@ -93,6 +95,10 @@ async def _answer_problems(request: web.Request, handler: Handler) -> web.Stream
     except NotFoundError as error:
         return problem(404, str(error))
     except web.HTTPException as error:
+        if error.status == 404 and _asks_for_page(request):
+            page = request.app[PAGE]
+            headers = {"Content-Type": page.content_type, "Cache-Control": "no-store"}
+            return web.Response(body=page.content, status=404, headers=headers)
         found = problem(error.status, f"{error.reason}: {request.method} {request.path}")
         if "Allow" in error.headers:
             found.headers["Allow"] = error.headers["Allow"]
@@ -102,6 +108,11 @@ async def _answer_problems(request: web.Request, handler: Handler) -> web.Stream
     except Exception:
         logger.exception("a request failed", path=request.path)
         return problem(500, "this server met an error of its own; its log says which")
+
+
+def _asks_for_page(request: web.Request) -> bool:
+    """Whether it is a person at a browser's address line, to whom the page says that there is nothing there."""
+    return "text/html" in request.headers.get("Accept", "") and not request.path.startswith(f"{BASE}/")
 
 
 async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:

@@ -32,7 +32,7 @@ class BuiltPage:
 def build_page(keys: Sequence[VerifierKey] = ()) -> BuiltPage:
     """The page with `keys` in it, the same bytes each time. Raises ValueError where its source can't be joined."""
     script = f"const BUILT_IN_KEYS = {_script_json([str(key) for key in keys])};\n\n{_join_modules()}"
-    style = _source("style.css")
+    style = f"{_live_page_style()}\n{_source('style.css')}"
     if "</" in script or "</" in style:
         raise ValueError("the page's source holds what would end it within HTML")
     policy = (
@@ -75,6 +75,11 @@ def _script_json(value: object) -> str:
 
 def _source(name: str) -> str:
     return (resources.files("streams.verify_page") / "page" / name).read_text(encoding="utf-8")
+
+
+def _live_page_style() -> str:
+    """What both pages look like; read as a file, as nothing of the server is needed here."""
+    return (resources.files("streams") / "serve" / "page" / "shared.css").read_text(encoding="utf-8")
 
 
 def _hash(text: str) -> str:

@@ -124,6 +124,7 @@ async def test_an_empty_deployment_says_that_nothing_has_come_and_shows_the_firs
         api.state.index.latest_day_ms = None
         async with a_page(api) as page:
             await expect(page.locator(".notice")).to_contain_text("No donation has come yet")
+            await expect(page.locator(".hero-below")).to_have_text("")
             api.commit(("P1", NOON_MS, 5))
             await expect(page.locator(".notice")).to_have_count(0)
             await expect(page.locator(".figures")).to_be_visible()
@@ -211,12 +212,12 @@ async def test_a_project_has_its_windows_goal_and_history_and_grows_live(api):
     api.commit(("P1", NOON_MS - DAY_MS, 3_000_000), ("P1", NOON_MS - 40 * DAY_MS, 1_000_000))
     async with a_page(api, "/project?id=P1") as page:
         await expect(page.locator(".hero-amount")).to_have_text("¥40,000.05")
-        await expect(page.locator(".goal")).to_contain_text("33.3% of ¥120,000.00")
+        await expect(page.locator(".goal")).to_contain_text("33.3% of ¥120,000")
         await expect(page.locator(".description")).to_have_text(LUNCH.description)
         await expect(page).to_have_title(f"{LUNCH.name} · everycent")
         await page.get_by_text("The same as a table").click()
         await expect(page.locator("tbody tr")).to_have_count(3)
-        await page.get_by_role("button", name="Month by month").click()
+        await page.get_by_role("button", name="By month").click()
         await page.get_by_text("The same as a table").click()
         await expect(page.locator("tbody tr")).to_have_count(2)
         api.commit(("P1", NOON_MS, 95))
@@ -228,6 +229,50 @@ async def test_what_does_not_exist_is_said(api):
     for path in ("/project?id=nobody", "/day?date=2020-02-30"):
         async with a_page(api, path) as page:
             await expect(page.locator(".notice")).to_have_text("There is no such project or day.")
+            await expect(page.locator(".hero-amount")).to_have_count(0)
+
+
+async def test_an_address_that_is_none_of_ours_gets_a_page_that_says_so_and_programs_get_json(api):
+    async with a_page(api, "/nowhere") as page:
+        await expect(page.locator("h1")).to_have_text("There is no such page")
+        await expect(page).to_have_title("There is no such page · everycent")
+        await page.get_by_role("link", name="See what was given this year").click()
+        await expect(page.locator("h1")).to_have_text("Given in 2020")
+    for path, accept in (("/nowhere", "*/*"), ("/api/v1/nowhere", "text/html")):
+        response, body = await api.get(path, Accept=accept)
+        assert (response.status, response.content_type) == (404, "application/json"), path
+        assert b"Not Found" in body
+
+
+async def test_one_donation_is_no_plural(tmp_path):
+    async with serving_state(tmp_path) as api, a_page(api, "/project?id=P1") as page:
+        await expect(page.locator(".hero-below")).to_have_text("in 1 donation, every cent counted once")
+        await expect(page.locator(".tile .donations").first).to_have_text("1 donation")
+
+
+async def test_a_chart_says_in_words_what_it_shows_and_too_many_bars_become_one_outline(api):
+    api.commit(("P1", NOON_MS - 3 * HOUR_MS, 700), *(("P1", NOON_MS - n * MINUTE_MS, 100) for n in range(1, 30)))
+    about = "Yuan given in each minute, 09:00 to 12:00; the most, ¥7.00, at 09:00"
+    for viewport in (PHONE, {"width": 1180, "height": 1000}):
+        async with a_page(api, viewport=viewport) as page:
+            await expect(page.get_by_role("img", name=about)).to_be_visible()
+            await expect(page.locator(".readout")).to_contain_text("12:00")
+            await page.locator(".plot .u-over").hover()  # its middle, when nothing was given
+            said = re.compile("¥0.00  ·  0 donations" if viewport is PHONE else "09:00|11:31")
+            await expect(page.locator(".readout")).to_contain_text(said)
+
+
+@pytest.mark.parametrize("locale", ["en-GB", "zh-CN"])
+@pytest.mark.parametrize("width", [320, 360])
+async def test_on_a_narrow_phone_the_header_takes_two_rows(api, width, locale):
+    async with a_page(api, "/day?date=2020-11-10", viewport={"width": width, "height": 740}, locale=locale) as page:
+        await expect(page.locator(".hero-amount")).not_to_have_class(re.compile("waiting"))
+        places = {name: await page.locator(name).bounding_box() for name in (".brand", ".top nav", ".search", ".tools")}
+        middles = {name: box["y"] + box["height"] / 2 for name, box in places.items()}
+        assert middles[".brand"] == pytest.approx(middles[".top nav"], abs=2)
+        assert middles[".search"] == pytest.approx(middles[".tools"], abs=2)
+        steps = [await page.locator(f".step[rel={rel}]").bounding_box() for rel in ("prev", "next")]
+        assert steps[0]["y"] == steps[1]["y"]
 
 
 async def test_any_day_can_be_looked_back_at(api):

@@ -9,6 +9,18 @@ import { Search } from "./search.js";
 import { load, save } from "./settings.js";
 import { words } from "./words.js";
 
+/** An address that is none of ours. */
+class Nowhere {
+  title = words().nowhere;
+
+  constructor() {
+    this.element = h("div", { class: "page" },
+      h("section", { class: "hero" }, h("h1", { class: "hero-label" }, this.title), h("p", {}, h("a", { href: "/" }, words().toFirst))));
+  }
+
+  close() {}
+}
+
 const PAGES = { "/": Home, "/project": ProjectPage, "/day": DayPage, "/donation/": DonationPage };
 const THEMES = ["auto", "light", "dark"];
 const SIGNS = { auto: "◐", light: "○", dark: "●" };
@@ -19,7 +31,7 @@ let page = null;
 
 function open(moveFocus) {
   page?.close();
-  const Page = PAGES[location.pathname] ?? Home;
+  const Page = PAGES[location.pathname] ?? Nowhere;
   page = new Page(new URLSearchParams(location.search));
   main.replaceChildren(page.element);
   drawTitle();

@@ -3,9 +3,8 @@
 import { ask, NotFound, Stream } from "./api.js";
 import { BarChart, byHour } from "./chart.js";
 import { h, setText } from "./dom.js";
-import { count } from "./exact.js";
 import { FreshnessLine } from "./freshness.js";
-import { Hero, note, ProjectList } from "./pieces.js";
+import { counted, Hero, note, ProjectList } from "./pieces.js";
 import { hourMinute, longDay, words } from "./words.js";
 
 const STEPS = [5, 10, 15, 30, 60, 120, 180, 360, 720].map((minutes) => minutes * 60);
@@ -44,6 +43,7 @@ export class DayPage {
       if (day && this.stream.status) this.#show(day);
     } catch (error) {
       if (error instanceof NotFound) {
+        this.hero.clear();
         this.below.replaceChildren(note(words().notFound));
         return;
       }
@@ -57,7 +57,7 @@ export class DayPage {
     const text = longDay(day.day.start_ms, this.zone);
     this.title = text;
     setText(this.hero.label, words().givenOn(text));
-    this.hero.set(day.day.fen, words().countedOnce(count(day.day.donations)));
+    this.hero.set(day.day.fen, counted(day.day.donations));
     if (document.activeElement !== this.input) this.input.value = day.date;
     for (const [link, date] of [[this.previous, day.previous], [this.next, day.next]]) {
       link.hidden = date === null;
@@ -70,7 +70,7 @@ export class DayPage {
     }
     if (!this.list) this.#build(day);
     this.list.set(day.top);
-    this.chart?.set(day.minutes ?? day.hours, day.day.start_ms, day.day.end_ms);
+    this.chart?.set(day.minutes ?? day.hours, day.day.start_ms, day.day.end_ms, day.minutes ? 60_000 : 3_600_000);
   }
 
   #build(day) {

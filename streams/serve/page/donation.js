@@ -5,7 +5,7 @@ import { ask } from "./api.js";
 import { h, setText } from "./dom.js";
 import { parse, yuan } from "./exact.js";
 import { Hero, note, projectPath } from "./pieces.js";
-import { clock, longDay, words } from "./words.js";
+import { longDay, moment, words } from "./words.js";
 
 const RECEIPT = "/donation/receipt";
 const kept = { token: null, answer: null }; // so that another language asks for nothing again
@@ -54,16 +54,18 @@ export class DonationPage {
     } else {
       this.#show(answer, status?.time_zone, project?.name);
     }
-    setText(document.getElementById("announce"), answer.refused ? words()[answer.refused] : this.hero.below.textContent);
+    setText(document.getElementById("announce"), answer.refused ? words()[answer.refused] : this.said);
   }
 
   #show({ text, leaf, expiresAtMs }, zone, projectName) {
     const at = Number(leaf.donated_at);
-    this.hero.set(leaf.fen, words().gaveTo(yuan(leaf.fen), projectName ?? leaf.project_id));
+    const project = projectName ?? leaf.project_id;
+    this.hero.set(leaf.fen, words().givenTo(project));
+    this.said = words().gaveTo(yuan(leaf.fen), project);
     this.#address ??= URL.createObjectURL(new Blob([text], { type: "application/octet-stream" }));
     const facts = {
-      project: h("a", { href: projectPath(leaf.project_id) }, projectName ?? leaf.project_id),
-      givenAt: `${longDay(at, zone)}, ${clock(at, zone)}`,
+      project: h("a", { href: projectPath(leaf.project_id) }, project),
+      givenAt: moment(at, zone),
       donationId: leaf.donation_id,
       orderId: leaf.order_id,
     };

@@ -21,6 +21,9 @@ export function yuan(fen) {
   return `¥${whole}.${cents}`;
 }
 
+/** The same, without cents where there are none: `¥12,345`. */
+export const roundYuan = (fen) => yuan(fen).replace(/\.00$/, "");
+
 /** 1234567: `1,234,567`. */
 export const count = (number) => grouped(BigInt(number).toString());
 

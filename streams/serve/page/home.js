@@ -3,9 +3,8 @@
 import { ask, Stream } from "./api.js";
 import { BarChart, byHour } from "./chart.js";
 import { h, setText } from "./dom.js";
-import { count } from "./exact.js";
 import { FreshnessLine } from "./freshness.js";
-import { choice, Hero, note, ProjectList, Tiles } from "./pieces.js";
+import { choice, counted, Hero, note, ProjectList, Tiles } from "./pieces.js";
 import { hourMinute, longDay, month, words } from "./words.js";
 
 const WHOLE_DAY_EVERY_MS = 60_000; // events hold the last minutes; donations may come late for older ones
@@ -82,7 +81,7 @@ export class Home {
     const { year, day, is_present: isPresent } = this.#overview;
     const dayText = longDay(day.start_ms, this.zone);
     setText(this.hero.label, words().givenInYear(year.start.slice(0, 4)));
-    this.hero.set(year.fen, words().countedOnce(count(year.donations)));
+    this.hero.set(year.fen, counted(year.donations));
     const monthText = isPresent ? words().month : month(this.#overview.month.start_ms, this.zone);
     this.tiles.rename({ day: isPresent ? words().today : dayText, month: monthText });
     this.tiles.set(this.#overview);
@@ -100,7 +99,7 @@ export class Home {
     const to = isPresent ? Math.max(at, day.start_ms + 3_600_000) : day.end_ms;
     const points = [...this.#minutes.values()].sort((a, b) => a[0] - b[0]);
     const from = points.length ? Math.max(day.start_ms, Math.min(points[0][0] - 600_000, to - 3_600_000)) : day.start_ms;
-    this.chart.set(points, from, to, day.start_ms);
+    this.chart.set(points, from, to, 60_000, day.start_ms);
   }
 
   #choose(value) {

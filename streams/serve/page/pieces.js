@@ -5,6 +5,9 @@ import { h, setText } from "./dom.js";
 import { count, thousandths, yuan } from "./exact.js";
 import { words } from "./words.js";
 
+/** How many donations a great figure is made of; nothing is said of none. */
+export const counted = (donations) => (BigInt(donations) === 0n ? "" : words().countedOnce(count(donations)));
+
 export const projectPath = (id) => `/project?id=${encodeURIComponent(id)}`;
 
 /** A projects' list, greatest first; `set(projects)` keeps the rows that stay, so that the focus stays too. */
@@ -107,6 +110,12 @@ export class Hero {
     this.amount.classList.remove("waiting");
     this.counter.set(fen);
     setText(this.below, below);
+  }
+
+  /** Without a figure: there is none to wait for. */
+  clear() {
+    this.amount.remove();
+    this.below.remove();
   }
 }
 

@@ -3,16 +3,16 @@
 import { ask, NotFound, Stream } from "./api.js";
 import { BarChart } from "./chart.js";
 import { h, setText } from "./dom.js";
-import { count, thousandths, yuan } from "./exact.js";
+import { roundYuan, thousandths } from "./exact.js";
 import { FreshnessLine } from "./freshness.js";
-import { choice, Hero, note, Tiles } from "./pieces.js";
+import { choice, counted, Hero, note, Tiles } from "./pieces.js";
 import { longDay, month, shortDay, words } from "./words.js";
 
 const DAY_MS = 86_400_000;
 const DAYS_SHOWN = 60;
 const HISTORY = {
-  day: { step: [1, 7, 14].map((days) => days * 86_400), span: longDay, tick: shortDay },
-  month: { step: [30, 91, 182, 365].map((days) => days * 86_400), span: month, tick: month },
+  day: { span: longDay, tick: shortDay },
+  month: { span: month, tick: month },
 };
 const RETRY_MS = 2_000;
 
@@ -37,11 +37,11 @@ export class ProjectPage {
     this.chartHolder = h("div", {});
     this.figures = h("div", { class: "figures" },
       this.tiles.element,
+      this.description,
       h("section", { class: "card" },
         h("div", { class: "card-head" }, h("h2", {}, words().history),
           choice(words().history, { day: words().dayByDay, month: words().monthByMonth }, "day", (kind) => this.#choose(kind))),
-        this.chartHolder),
-      this.description);
+        this.chartHolder));
     this.element = h("div", { class: "page project" }, this.hero.element, this.figures);
     setText(this.hero.label, this.id);
     this.#start();
@@ -55,9 +55,14 @@ export class ProjectPage {
       await this.#drawHistory();
     } catch (error) {
       if (this.#closed) return;
-      if (error instanceof NotFound) this.figures.replaceChildren(note(words().notFound));
+      if (error instanceof NotFound) this.#sayNotFound();
       else setTimeout(() => this.#closed || this.#start(), RETRY_MS);
     }
+  }
+
+  #sayNotFound() {
+    this.hero.clear();
+    this.figures.replaceChildren(note(words().notFound));
   }
 
   #show(project) {
@@ -69,7 +74,7 @@ export class ProjectPage {
     setText(this.charity, [project.charity, project.name ? project.project_id : ""].filter(Boolean).join(" · "));
     setText(this.description, project.description);
     const all = sums.all ?? { fen: 0, donations: 0 };
-    this.hero.set(all.fen, words().countedOnce(count(all.donations)));
+    this.hero.set(all.fen, counted(all.donations));
     this.tiles.set(sums);
     if (sums.day && sums.day.end_ms <= project.status.now_ms) {
       this.tiles.rename({
@@ -83,7 +88,7 @@ export class ProjectPage {
     if (project.goal_fen !== null) {
       const share = thousandths(all.fen, project.goal_fen);
       this.goalBar.value = share;
-      setText(this.goalText, words().goal((share / 10).toFixed(1), yuan(project.goal_fen)));
+      setText(this.goalText, words().goal((share / 10).toFixed(1), roundYuan(project.goal_fen)));
     }
     dispatchEvent(new Event("titlechange"));
     this.#take(project, zone);
@@ -115,12 +120,11 @@ export class ProjectPage {
     if (answer === null || this.#closed || kind !== this.#kind) return;
     this.points = answer.totals.map((total) => [total.start_ms, total.fen, total.donations]);
     this.chart?.close();
-    const { step, span, tick } = HISTORY[kind];
+    const { span, tick } = HISTORY[kind];
     this.chart = new BarChart({
       label: kind === "day" ? words().dayByDay : words().monthByMonth,
       span: (at) => span(at, this.zone),
       tick: (at) => tick(at, this.zone),
-      step,
     });
     this.chartHolder.replaceChildren(this.chart.element);
     this.#setChart(answer.totals.at(-1)?.end_ms ?? now);

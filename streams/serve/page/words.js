@@ -13,8 +13,8 @@ const WORDS = {
     languageLabel: "切换到中文",
     theme: { auto: "Theme: as the system", light: "Theme: light", dark: "Theme: dark" },
     givenInYear: (year) => `Given in ${year}`,
-    donations: (n) => `${n} donations`,
-    countedOnce: (n) => `in ${n} donations, every cent counted once`,
+    donations: (n) => (n === "1" ? "1 donation" : `${n} donations`),
+    countedOnce: (n) => `in ${n === "1" ? "1 donation" : `${n} donations`}, every cent counted once`,
     today: "Today",
     month: "This month",
     year: "This year",
@@ -24,10 +24,11 @@ const WORDS = {
     empty: "No donation has come yet. The first one will show here by itself.",
     minuteByMinute: "Minute by minute",
     hourByHour: "Hour by hour",
-    dayByDay: "Day by day, the last 60",
-    monthByMonth: "Month by month",
+    dayByDay: "Last 60 days",
+    monthByMonth: "By month",
     perMinute: "Yuan given in each minute",
     perHour: "Yuan given in each hour",
+    chartAbout: (label, from, to, most, at) => `${label}, ${from} to ${to}; the most, ${most}, at ${at}`,
     asTable: "The same as a table",
     time: "Time",
     amount: "Amount",
@@ -46,6 +47,8 @@ const WORDS = {
     goalLabel: "Share of the goal",
     history: "History",
     notFound: "There is no such project or day.",
+    nowhere: "There is no such page",
+    toFirst: "See what was given this year",
     state: {
       loading: () => "Connecting …",
       rebuilding: (share) => `The server has just started and reads the totals back: ${share}%. No figures until then.`,
@@ -59,6 +62,7 @@ const WORDS = {
     hours: (n) => `${n} h`,
     yourDonation: "Your donation",
     gaveTo: (amount, project) => `${amount} to ${project}`,
+    givenTo: (project) => `to ${project}`,
     project: "Project",
     givenAt: "Given at",
     donationId: "Donation",
@@ -96,10 +100,11 @@ const WORDS = {
     empty: "还没有捐款。第一笔到来时会自动出现在这里。",
     minuteByMinute: "每一分钟",
     hourByHour: "每一小时",
-    dayByDay: "每一天（最近 60 天）",
-    monthByMonth: "每一月",
+    dayByDay: "最近 60 天",
+    monthByMonth: "按月",
     perMinute: "每分钟捐出的金额（元）",
     perHour: "每小时捐出的金额（元）",
+    chartAbout: (label, from, to, most, at) => `${label}，${from} 至 ${to}，最多 ${most}（${at}）`,
     asTable: "用表格看",
     time: "时间",
     amount: "金额",
@@ -118,6 +123,8 @@ const WORDS = {
     goalLabel: "目标完成比例",
     history: "历史",
     notFound: "没有这个项目或日期。",
+    nowhere: "没有这个页面",
+    toFirst: "查看今年的捐款",
     state: {
       loading: () => "正在连接……",
       rebuilding: (share) => `服务刚刚启动，正在读回合计：${share}%。读完之前不显示数字。`,
@@ -131,6 +138,7 @@ const WORDS = {
     hours: (n) => `${n} 小时`,
     yourDonation: "您的捐赠",
     gaveTo: (amount, project) => `${amount}，捐给${project}`,
+    givenTo: (project) => `捐给${project}`,
     project: "项目",
     givenAt: "时间",
     donationId: "捐赠",
@@ -164,6 +172,9 @@ export const clock = (ms, zone) =>
 export const hourMinute = (ms, zone) => format(ms, zone, { hour: "2-digit", minute: "2-digit" });
 /** `11 November 2020` */
 export const longDay = (ms, zone) => format(ms, zone, { year: "numeric", month: "long", day: "numeric" });
+/** `11 November 2020, 12:03:10`; in Chinese without the comma. */
+export const moment = (ms, zone) =>
+  `${longDay(ms, zone)}${document.documentElement.lang === "en" ? "," : ""} ${clock(ms, zone)}`;
 /** `11 Nov` */
 export const shortDay = (ms, zone) => format(ms, zone, { month: "short", day: "numeric" });
 /** `Nov 2020` */
