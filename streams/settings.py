@@ -87,6 +87,8 @@ class Settings(BaseSettings):
     """Folder of the public ledger that `serve` serves at `/ledger/`; empty: none."""
     serve_link_keys: str = ""
     """File of public keys (of `ledger link-keygen`) whose links show donors their donations; empty: no such page."""
+    serve_recalled_links: str = ""
+    """File of what `ledger recall-link` prints, read again when it changes: those links no longer work; empty: none."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The least severe log line that is written."""
     log_format: Literal["console", "json"] = "console"

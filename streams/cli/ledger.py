@@ -14,7 +14,7 @@ import typer
 from streams.cli.groups import Group
 from streams.cli.ledger_collect import collect
 from streams.cli.ledger_fsck import fsck
-from streams.cli.ledger_links import link, link_keygen
+from streams.cli.ledger_links import link, link_keygen, recall_link
 from streams.cli.ledger_page import verify_page
 from streams.cli.ledger_receipts import receipt, verify
 from streams.cli.ledger_seals import check_day, seal
@@ -143,6 +143,7 @@ ledger.command()(verify)
 ledger.command(name="verify-page")(verify_page)
 ledger.command(name="link-keygen")(link_keygen)
 ledger.command()(link)
+ledger.command(name="recall-link")(recall_link)
 ledger.command()(seal)
 ledger.command(name="check-day")(check_day)
 ledger.command()(witness)

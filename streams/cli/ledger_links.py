@@ -12,8 +12,8 @@ import typer
 from streams.cli.ledger_search import SearchProgress
 from streams.errors import UserError
 from streams.ledger.leaf import decode_leaf, donor_of
-from streams.ledger.links import DonorLink, sign_link
-from streams.ledger_service.keys import load_link_key, load_salts, make_link_keys
+from streams.ledger.links import DonorLink, LinkError, link_digest, open_link, sign_link
+from streams.ledger_service.keys import load_link_key, load_link_verifiers, load_salts, make_link_keys
 from streams.settings import load_settings
 
 DAY_S = 86_400
@@ -73,6 +73,26 @@ def link(
     expires_at_s = int(time.time()) + days * DAY_S
     address = f"{base}/donation/#{sign_link(DonorLink(donation_id, receipt.salt, expires_at_s), signer)}"
     print(orjson.dumps({"link": address, "expires_at_s": expires_at_s}).decode() if as_json else address)
+
+
+def recall_link(
+    link: Annotated[str, typer.Argument(metavar="LINK", help="The link, or what stands behind its #.")],
+) -> None:
+    """Print what calls back a donor's link before its end: a line for the file EVERYCENT_SERVE_RECALLED_LINKS.
+
+    The server reads the file again when it changes. The line says nothing of the link, nor of the donation. Needs the
+    key that signs links (EVERYCENT_LEDGER_KEYS): what it hasn't signed, or what was cut short, is refused.
+
+    Example: everycent ledger recall-link 'https://give.example/donation/#AQ…' >> recalled.txt
+    """
+    settings = load_settings()
+    token = link.strip().rpartition("#")[2]
+    keys = load_link_verifiers(Path(settings.ledger_keys), settings.ledger_name)
+    try:
+        open_link(token, keys, now_s=0)
+    except LinkError:
+        raise UserError("this is no link that one of the keys here has signed. Is all of it there?") from None
+    print(link_digest(token))
 
 
 def _site(url: str) -> str:

@@ -6,6 +6,7 @@ the same bytes written in another way, are no link.
 """
 
 import base64
+import hashlib
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -62,6 +63,11 @@ def open_link(token: str, keys: Collection[VerifierKey], now_s: int) -> DonorLin
     if now_s >= expires_at_s:
         raise LinkError
     return DonorLink(body[_HEAD_BYTES:].decode(), body[salt_at:_HEAD_BYTES], expires_at_s)
+
+
+def link_digest(token: str) -> str:
+    """What a link is called where it is called back, in hex. A link has one form, so it has one digest."""
+    return hashlib.sha256(token.encode()).hexdigest()
 
 
 def _has_signed(key: VerifierKey, body: bytes, signature: bytes) -> bool:

@@ -78,11 +78,20 @@ def make_link_keys(folder: Path, name: str, *, rotate: bool = False, retire: boo
 
 def load_link_key(folder: Path, name: str) -> SignerKey:
     """The key that signs links now. Raises UserError."""
+    return _read_link_keys(folder, name)[-1]
+
+
+def load_link_verifiers(folder: Path, name: str) -> list[VerifierKey]:
+    """The public halves of all keys whose links may still work. Raises UserError."""
+    return [signer.verifier for signer in _read_link_keys(folder, name)]
+
+
+def _read_link_keys(folder: Path, name: str) -> list[SignerKey]:
     path = folder / LINK_KEYS
     found = [signer for signer in _read_signers(path, "link-keygen") if signer.verifier.name == links_origin(name)]
     if not found:
         raise UserError(f"{path} holds no key for {links_origin(name)!r}. Does EVERYCENT_LEDGER_NAME fit?")
-    return found[-1]
+    return found
 
 
 def _make_signers(folder: Path, file: str, origins: Sequence[str], *, rotate: bool, retire: bool) -> list[VerifierKey]:

@@ -10,7 +10,7 @@ import hashlib
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -111,9 +111,16 @@ class AskLimit:
 
 
 def add_donors(
-    app: web.Application, desk: ReceiptDesk, keys: Sequence[VerifierKey], clock_s: Callable[[], int]
+    app: web.Application,
+    desk: ReceiptDesk,
+    keys: Sequence[VerifierKey],
+    clock_s: Callable[[], int],
+    recalled: Container[str] = (),
 ) -> None:
-    """Serve the page, the same for everybody, and a receipt to whoever has a link that one of `keys` has signed."""
+    """Serve the page, the same for everybody, and a receipt to whoever has a link that one of `keys` has signed.
+
+    `recalled`: links that don't count any more.
+    """
     page = page_files()["index.html"]
     asks = AskLimit()
 
@@ -126,6 +133,8 @@ def add_donors(
         try:
             link = open_link(token, keys, clock_s())
         except LinkError:
+            return problem(404, REFUSED)
+        if token in recalled:
             return problem(404, REFUSED)
         if not asks.allows(token):
             return _later(problem(429, f"this link was used {limits.LINK_ASKS_MAX} times within a minute"))

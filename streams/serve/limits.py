@@ -21,6 +21,7 @@ RECEIPTS_WAITING_MAX = 100  # who comes then is asked to come again
 LINK_ASKS_MAX = 30  # of one donor's link in LINK_ASKS_WINDOW_S: more is no person
 LINK_ASKS_WINDOW_S = 60.0
 LINKS_REMEMBERED = 10_000  # for that; the oldest is forgotten first
+RECALLS_MAX = 100_000  # links that may be called back: some 15 MB
 
 FETCH_MAX_RECORDS = 5_000  # taken into the index at a stretch: some 30 ms
 INDEX_CACHE_KIB = 64 * 1_024  # SQLite's share of memory; the rest of the index is on disk

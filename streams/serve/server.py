@@ -35,6 +35,7 @@ from streams.serve.hub import Hub
 from streams.serve.index import TotalsIndex
 from streams.serve.ledger_files import add_ledger_files
 from streams.serve.looks import Looks
+from streams.serve.recalls import RecalledLinks
 from streams.serve.state import State
 from streams.serve.verify_file import add_verify_page
 from streams.settings import Settings
@@ -176,7 +177,9 @@ def _add_ledger(app: web.Application, settings: Settings) -> None:
     add_verify_page(app, folder)
     if settings.serve_link_keys:
         keys = read_link_keys(Path(settings.serve_link_keys))
-        add_donors(app, ReceiptDesk(folder, Path(settings.ledger_index)), keys, lambda: wall_clock_ms() // 1_000)
+        recalled = RecalledLinks(Path(settings.serve_recalled_links)) if settings.serve_recalled_links else ()
+        desk = ReceiptDesk(folder, Path(settings.ledger_index))
+        add_donors(app, desk, keys, lambda: wall_clock_ms() // 1_000, recalled)
 
 
 async def _check_topics(settings: Settings) -> None:
