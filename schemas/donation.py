@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from schemas import limits
+from schemas.decoding import decoding
 from schemas.fields import Count, EventTimeMs, Id, LineNumber
 
 
@@ -30,7 +31,6 @@ class Donation(Struct, frozen=True, gc=False):
 
 
 _encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(Donation)
 
 encode_donation = _encoder.encode
-decode_donation = _decoder.decode
+decode_donation = decoding(Donation)

@@ -5,6 +5,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
+from schemas.decoding import decoding
 from schemas.fields import Fen, Id
 
 
@@ -19,4 +20,4 @@ class Project(Struct, frozen=True, gc=False):
 
 
 encode_project = msgspec.json.Encoder().encode
-decode_project = msgspec.json.Decoder(Project).decode
+decode_project = decoding(Project)

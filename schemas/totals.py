@@ -10,6 +10,7 @@ from typing import Annotated, NamedTuple
 import msgspec
 from msgspec import Meta, Struct
 
+from schemas.decoding import decoding
 from schemas.fields import Count, Fen, Id, TimeMs, is_id
 
 
@@ -81,7 +82,6 @@ def decode_total_key(key: bytes) -> TotalKey:
 POSITION_HEADER = "source-position"
 
 _encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(ProjectTotal)
 
 encode_total = _encoder.encode
-decode_total = _decoder.decode
+decode_total = decoding(ProjectTotal)

@@ -103,9 +103,13 @@ class DayTotals:
         self.newest_ms = 0
 
     def add(self, entries: Iterable[bytes]) -> None:
+        """Raises SealError where one is no donation's."""
         start, end, newest = self._start_ms, self._end_ms, self.newest_ms
         for entry in entries:
-            given = _decode_given(entry)
+            try:
+                given = _decode_given(entry)
+            except (msgspec.MsgspecError, RecursionError) as error:
+                raise SealError(f"an entry is no donation: {error}") from None
             newest = max(newest, given.donated_at)
             if start <= given.donated_at < end:
                 of_project = self._sums.setdefault(given.project_id, [0, 0])

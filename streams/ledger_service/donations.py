@@ -5,11 +5,12 @@ from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
+import msgspec
 from aiokafka import TopicPartition
 
 from schemas.donation import decode_donation
 from streams.engine.reader import LogReader, Record, open_reader
-from streams.ledger.leaf import Salts
+from streams.ledger.leaf import LeafError, Salts
 from streams.ledger.tiles import TILE_WIDTH, Bundle, Leaves, pack_entries, unpack_entries
 from streams.ledger.tree import HASH_BYTES
 from streams.ledger_service.leaves import LeafMaker
@@ -21,12 +22,13 @@ async def find_donation(reader: LogReader, tp: TopicPartition, seq: int, end: in
     """The record of the donation with that `seq` before offset `end`; None if there is none.
 
     `seq` grows with the offset; where it doesn't, what is found may be any or none, and the caller's checks tell.
+    Raises LeafError where a record on the way is no donation.
     """
     low, high = await reader.start_offset(tp.topic, tp.partition), end
     while low < high:
         middle = (low + high) // 2
         record = await _first_record(reader, tp, middle, high)
-        found = None if record is None else decode_donation(record.value or b"").seq
+        found = None if record is None else _seq_of(record)
         if record is None or found is None or found > seq:
             high = middle
         elif found == seq:
@@ -34,6 +36,13 @@ async def find_donation(reader: LogReader, tp: TopicPartition, seq: int, end: in
         else:
             low = record.offset + 1
     return None
+
+
+def _seq_of(record: Record) -> int:
+    try:
+        return decode_donation(record.value or b"").seq
+    except msgspec.MsgspecError as error:
+        raise LeafError(f"the record at offset {record.offset} is not a donation: {error}") from error
 
 
 async def _first_record(reader: LogReader, tp: TopicPartition, start: int, end: int) -> Record | None:

@@ -263,8 +263,11 @@ class _Followers:
         if writer.size == 0:
             return await self._reader.start_offset(tp.topic, tp.partition)
         last = writer.log.entry(writer.size - 1, writer.size)
-        found = await find_donation(self._reader, tp, writer.size - 1, end)
         name = f"{tp.topic}-{tp.partition}"
+        try:
+            found = await find_donation(self._reader, tp, writer.size - 1, end)
+        except LeafError as error:
+            raise RefusalError(f"{name}: {error}. The ledger stops before it.") from error
         if found is None:
             raise RefusalError(
                 f"the log {writer.origin!r} has {writer.size} leaves, but {name} doesn't hold the donation with seq "

@@ -5,6 +5,7 @@ Read-only: GET and HEAD, no body, no cookie, no log-in. Every answer bears the s
 
 import asyncio
 import hashlib
+import re
 import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -15,6 +16,7 @@ import msgspec
 import orjson
 import structlog
 from aiohttp import ETag, web
+from aiohttp.web import ContentCoding
 
 from schemas.limits import EVENT_TIME_MAX_MS
 from streams.serve import limits
@@ -42,6 +44,7 @@ SECURITY_HEADERS = {
 SAME_ORIGIN = {"Cross-Origin-Resource-Policy": "same-origin"}
 AS_OF_HEADER = "As-Of-Ms"
 _JSON = "application/json"
+_ZERO_WEIGHT = re.compile(r"q\s*=\s*0(\.0*)?", re.IGNORECASE)
 
 
 @dataclass(slots=True)
@@ -122,7 +125,8 @@ async def _add_headers(request: web.Request, response: web.StreamResponse) -> No
     origin = request.headers.get("Origin")
     is_api = request.path.startswith(f"{BASE}/")
     if service.cors_origins and is_api:
-        response.headers["Vary"] = "Origin"
+        varies = response.headers.get("Vary")
+        response.headers["Vary"] = f"{varies}, Origin" if varies else "Origin"
     if is_api and origin in service.cors_origins:
         response.headers["Access-Control-Allow-Origin"] = str(origin)
         response.headers["Access-Control-Expose-Headers"] = f"ETag, {AS_OF_HEADER}"
@@ -171,13 +175,14 @@ def _answer(request: web.Request, answer: msgspec.Struct, as_of_ms: int | None) 
     body = msgspec.json.encode(answer)
     status = getattr(answer, "status", None)
     tag = _tag(body if status is None else body.replace(msgspec.json.encode(status), b"", 1))
-    headers = {"Cache-Control": "no-cache", "ETag": f'W/"{tag}"'}
+    headers = {"Cache-Control": "no-cache", "ETag": f'W/"{tag}"', "Vary": "Accept-Encoding"}
     if as_of_ms is not None:
         headers[AS_OF_HEADER] = str(as_of_ms)
     if _has_tag(request, tag):
         return web.Response(status=304, headers=headers)
     response = web.Response(body=body, content_type=_JSON, headers=headers)
-    response.enable_compression()
+    if takes_gzip(request):
+        response.enable_compression(ContentCoding.gzip)
     return response
 
 
@@ -201,11 +206,20 @@ def _fixed(file: PageFile) -> Handler:
         if _has_tag(request, file.etag):
             return web.Response(status=304, headers=headers)
         headers["Content-Type"] = file.content_type
-        if file.packed and "gzip" in request.headers.get("Accept-Encoding", ""):
+        if file.packed and takes_gzip(request):
             return web.Response(body=file.packed, headers={**headers, "Content-Encoding": "gzip"})
         return web.Response(body=file.content, headers=headers)
 
     return handle
+
+
+def takes_gzip(request: web.Request) -> bool:
+    """Whether it names gzip, and not with the weight 0, which says: not that (RFC 9110, 12.5.3)."""
+    for each in request.headers.get("Accept-Encoding", "").split(","):
+        name, _, weight = each.partition(";")
+        if name.strip().lower() == "gzip":
+            return _ZERO_WEIGHT.fullmatch(weight.strip()) is None
+    return False
 
 
 async def _healthz(_: web.Request) -> web.StreamResponse:

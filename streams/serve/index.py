@@ -13,10 +13,12 @@ takes effect with `publish`.
 """
 
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from schemas.limits import FUTURE_TOLERANCE_MS
 from schemas.totals import ProjectTotal, WindowKind
 from schemas.units import HOUR_MS
 from streams.domain.windows import Calendar, Window
@@ -68,6 +70,10 @@ Place = tuple[WindowKind, int]
 Record = tuple[bytes | None, bytes | None]  # key and value
 
 
+def wall_clock_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
 @dataclass(slots=True)
 class Sum:
     """What all projects together received in one window."""
@@ -91,8 +97,11 @@ class Applied:
 class TotalsIndex:
     """See the module. Raises UserError if the totals are of another zone's calendar."""
 
-    def __init__(self, folder: Path, calendar: Calendar, settings: Settings) -> None:
+    def __init__(
+        self, folder: Path, calendar: Calendar, settings: Settings, clock_ms: Callable[[], int] = wall_clock_ms
+    ) -> None:
         self.calendar = calendar
+        self._clock_ms = clock_ms
         self.sums: dict[Place, Sum] = {}
         self.watermark_ms = 0
         self.latest_day_ms: int | None = None
@@ -174,7 +183,9 @@ class TotalsIndex:
             applied.released.add((gone.window, gone.start_ms))
             return
         total = self._records.total(key, value)
-        applied.watermark_ms = max(applied.watermark_ms, total.watermark_ms)
+        # Workers refuse orders from further ahead: a stranger's record must not release everybody's minutes.
+        if total.watermark_ms <= self._clock_ms() + FUTURE_TOLERANCE_MS:
+            applied.watermark_ms = max(applied.watermark_ms, total.watermark_ms)
         place = (total.project_id, total.window, total.start_ms)
         before = newest.get(place)
         if before is None or total.revision > before.revision:

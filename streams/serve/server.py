@@ -6,7 +6,6 @@ Nothing survives it and nothing needs to: the next one reads the topics again.
 import asyncio
 import signal
 import tempfile
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import (
     AbstractContextManager,
@@ -32,7 +31,7 @@ from streams.serve.donors import ReceiptDesk, add_donors, read_link_keys
 from streams.serve.follow import Follower
 from streams.serve.http import Service, make_app
 from streams.serve.hub import Hub
-from streams.serve.index import TotalsIndex
+from streams.serve.index import TotalsIndex, wall_clock_ms
 from streams.serve.ledger_files import add_ledger_files
 from streams.serve.looks import Looks
 from streams.serve.recalls import RecalledLinks
@@ -43,10 +42,6 @@ from streams.supervision import Service as Supervised
 from streams.supervision import supervised
 
 logger = structlog.get_logger(__name__)
-
-
-def wall_clock_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 @dataclass(frozen=True, slots=True)

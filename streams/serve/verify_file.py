@@ -4,8 +4,10 @@ from pathlib import Path
 from typing import Final
 
 from aiohttp import web
+from aiohttp.web import ContentCoding
 
 from streams.ledger.notes import NoteError, VerifierKey
+from streams.serve.http import takes_gzip
 from streams.verify_page.build import BuiltPage, build_page
 
 VERIFY_PATH: Final = "/verify.html"
@@ -43,7 +45,7 @@ def add_verify_page(app: web.Application, ledger: Path) -> None:
     """Serve it, with the keys of the ledger in this folder, which may not be there yet."""
     page = _Page(ledger / "keys.txt")
 
-    async def handle(_: web.Request) -> web.StreamResponse:
+    async def handle(request: web.Request) -> web.StreamResponse:
         built = page.current()
         headers = {
             "Cache-Control": "no-cache",
@@ -51,7 +53,8 @@ def add_verify_page(app: web.Application, ledger: Path) -> None:
             "Content-Security-Policy": f"{built.policy}; frame-ancestors 'none'",  # which no page can say of itself
         }
         response = web.Response(body=built.content, headers=headers)
-        response.enable_compression()
+        if takes_gzip(request):
+            response.enable_compression(ContentCoding.gzip)
         return response
 
     app.router.add_get(VERIFY_PATH, handle)

@@ -11,6 +11,7 @@ Only then is the stretch walked. Nothing survives a crash, and nothing is writte
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from aiokafka import TopicPartition
@@ -99,13 +100,18 @@ class OrdersPlace:
             )
 
     def _seen(self) -> list[int]:
-        """What the records that wait say of how far the workers are: their commits have been made."""
+        """What the records that wait say of how far the workers are: their commits have been made.
+
+        One that can't be read says nothing; the audit tells of it in its turn.
+        """
         donation, rejected = self.audit.waiting
         seen = []
-        if donation is not None:
-            seen.append(decode_donation(donation.value or b"").source_offset + 1)
-        if rejected is not None:
-            seen.append(decode_rejection(rejected.headers).source_offset + 1)
+        with suppress(ValueError):
+            if donation is not None:
+                seen.append(decode_donation(donation.value or b"").source_offset + 1)
+        with suppress(ValueError):
+            if rejected is not None:
+                seen.append(decode_rejection(rejected.headers).source_offset + 1)
         return seen
 
     def is_ripe(self, measure: Measure) -> bool:

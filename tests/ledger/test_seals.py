@@ -149,6 +149,7 @@ def tamper(settings: Settings, name: str, old: bytes, new: bytes) -> None:
         ("seals/notes/0", b'"donations":11', b'"donations":12', "isn't about the seal"),
         ("seals/checkpoint", b"\n1\n", b"\n2\n", "doesn't fit the text"),
         ("donations/0/tile/entries/000.p/9", b'"fen":3', b'"fen":9', "don't give the root"),
+        ("donations/0/tile/entries/000.p/9", b'{"donated_at"', b'["donated_at"', "an entry is no donation"),
         ("donations/1/checkpoint", b"\n5\n", b"\n4\n", "doesn't fit the text"),
     ],
 )

@@ -147,7 +147,7 @@ async def test_only_origins_of_the_settings_may_read_the_api_and_not_the_page(tm
     async with serving_state(tmp_path, cors_origins=frozenset({ORIGIN})) as api:
         response, _ = await api.get(f"{BASE}/overview", Origin=ORIGIN)
         assert response.headers["Access-Control-Allow-Origin"] == ORIGIN
-        assert response.headers["Vary"] == "Origin"
+        assert response.headers["Vary"] == "Accept-Encoding, Origin"
         for path, origin in ((f"{BASE}/overview", "https://other.example"), ("/", ORIGIN)):
             assert "Access-Control-Allow-Origin" not in (await api.get(path, Origin=origin))[0].headers
 
@@ -267,3 +267,23 @@ async def test_a_fault_of_our_own_is_told_without_its_traceback(api, monkeypatch
     assert response.status == 500
     assert b"Error" not in body
     assert isinstance(api.client.app, web.Application)
+
+
+@pytest.mark.parametrize("path", ["/page/api.js", f"{BASE}/overview", "/"])
+@pytest.mark.parametrize(
+    ("accepted", "packed"),
+    [
+        ("gzip", True),
+        ("br;q=1.0, GZIP ; q=0.8", True),
+        ("gzip;q=0", False),
+        ("deflate, gzip; q=0.000", False),
+        ("x-gzipped", False),
+        ("identity", False),
+    ],
+)
+async def test_what_is_packed_goes_to_those_who_take_it(api, path, accepted, packed):
+    response, body = await api.get(path, **{"Accept-Encoding": accepted})
+    assert response.status == 200
+    assert response.headers.get("Content-Encoding") == ("gzip" if packed else None)
+    assert "Accept-Encoding" in response.headers["Vary"]
+    assert len(body) > 500
