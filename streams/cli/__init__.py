@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 import typer
 
 from streams import __version__
+from streams.cli import progress
 from streams.cli.groups import Group
 from streams.errors import UserError
 
@@ -127,5 +128,6 @@ def _check_arguments(arguments: Sequence[str]) -> None:
 
 
 def _end(error: UserError) -> NoReturn:
+    progress.clear()
     print(f"everycent: {error}", file=sys.stderr)
     sys.exit(int(error.exit_status))

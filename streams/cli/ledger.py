@@ -3,7 +3,6 @@
 import asyncio
 import gc
 import signal
-import sys
 import time
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +10,7 @@ from typing import Annotated
 import orjson
 import typer
 
+from streams.cli import progress
 from streams.cli.groups import Group
 from streams.cli.ledger_collect import collect
 from streams.cli.ledger_fsck import fsck
@@ -125,6 +125,7 @@ def index(
         assert opened is not None
         while True:
             taken, total = update_index(opened, Path(settings.ledger_dir), _tell_progress)
+            progress.clear()
             if taken or not follow:
                 print(f"{taken:,} donations taken in, {total:,} in the index.")
             if not follow:
@@ -133,8 +134,7 @@ def index(
 
 
 def _tell_progress(partition: int, position: int, size: int) -> None:
-    if sys.stderr.isatty():
-        print(f"\rpartition {partition}: {position:,} of {size:,}", end="", file=sys.stderr, flush=True)
+    progress.tell(f"partition {partition}: {position:,} of {size:,}")
 
 
 ledger.command()(fsck)

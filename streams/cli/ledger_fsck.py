@@ -1,7 +1,6 @@
 """`everycent ledger fsck`: whether everything that was published is what the donations give."""
 
 import asyncio
-import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import orjson
 import typer
 
+from streams.cli import progress
 from streams.cli.ledger_receipts import keys_from
 from streams.errors import ExitStatus
 from streams.logs import configure_logs
@@ -66,6 +66,7 @@ def fsck(
 
 
 def _print(report: "LogReport", *, as_json: bool) -> None:
+    progress.clear()
     if as_json:
         print(orjson.dumps(report).decode(), flush=True)
         return
@@ -80,5 +81,4 @@ def _print(report: "LogReport", *, as_json: bool) -> None:
 
 
 def _tell(partition: int, at: int, size: int) -> None:
-    if sys.stderr.isatty():
-        print(f"\rlog {partition}: {at:,} of {size:,} leaves", end="", file=sys.stderr, flush=True)
+    progress.tell(f"log {partition}: {at:,} of {size:,} leaves")

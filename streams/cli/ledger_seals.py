@@ -1,12 +1,12 @@
 """`everycent ledger seal` and `everycent ledger check-day`: each project's total of a day, sealed and checked."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import orjson
 import typer
 
+from streams.cli import progress
 from streams.cli.ledger_receipts import keys_from
 from streams.errors import ExitStatus
 from streams.ledger.seals import Seal, SealError
@@ -64,8 +64,10 @@ def check_day(
     try:
         seals = check(root, day, keys, _tell)
     except SealError as error:
+        progress.clear()
         print(f"NOT RIGHT: {error}.")
         raise typer.Exit(int(ExitStatus.NOT_CONSERVED)) from None
+    progress.clear()
     if not seals:
         raise UserError(f"there is no seal of {day} in {root}.")
     for each in seals:
@@ -89,5 +91,5 @@ def _plain(value: object) -> dict[str, object]:
 
 
 def _tell(origin: str, at: int, size: int) -> None:
-    if sys.stderr.isatty() and at % 65_536 == 0:
-        print(f"\r{origin}: {at:,} of {size:,} leaves", end="", file=sys.stderr, flush=True)
+    if at % 65_536 == 0:
+        progress.tell(f"{origin}: {at:,} of {size:,} leaves")

@@ -89,9 +89,19 @@ def fetch_jars(jars: Path, coordinates: Sequence[str], what: str, megabytes: int
     # Whatever the resolver, the HTTP client or the disk raise: for a person it's one thing, with one way out.
     except Exception as error:
         raise UserError(
-            f"can't fetch {what} into {jars}: {error}. It needs the network and a writable "
+            f"can't fetch {what} into {jars}: {_cause(error)}. It needs the network and a writable "
             f"folder (XDG_CACHE_HOME moves it); {otherwise}."
         ) from error
+
+
+def _cause(error: BaseException) -> BaseException:
+    """The system's own word on it, where an HTTP client has wrapped that up over several lines."""
+    found = error
+    while (inner := error.__cause__ or error.__context__) is not None:
+        error = inner
+        if isinstance(error, OSError) and error.strerror:
+            found = error
+    return found
 
 
 @contextmanager

@@ -90,6 +90,8 @@ def test_a_broker_that_cannot_be_fetched_ends_with_the_way_out(tmp_path):
     announced, failed = done.stderr.splitlines()
     assert "once" in announced
     assert failed.startswith("everycent: can't fetch Apache Kafka")
+    assert "Connection refused" in failed
+    assert "HTTPSConnection" not in failed
     assert "EVERYCENT_BROKER" in failed
     assert list((tmp_path / "everycent").iterdir()) == []
 

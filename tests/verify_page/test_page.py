@@ -5,6 +5,7 @@ import base64
 import functools
 import http.server
 import threading
+from importlib import resources
 
 import pytest
 from axe_playwright_python.async_playwright import Axe
@@ -325,3 +326,9 @@ def test_modules_that_can_not_be_joined_are_refused(monkeypatch):
         monkeypatch.setattr(build, "MODULES", modules)
         with pytest.raises(ValueError, match=told):
             build.build_page()
+
+
+def test_it_has_the_live_pages_colours_from_the_same_file():
+    shared = (resources.files("streams") / "serve" / "page" / "shared.css").read_bytes()
+    assert b"--paper:" in shared
+    assert shared in build.build_page().content
