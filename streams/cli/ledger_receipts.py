@@ -93,6 +93,7 @@ def verify(
         return
     for promise, text in _told(verified, rule):
         print(f"{promise:<10} {text}")
+    print("VALID: every promise that was checked holds.")
 
 
 def keys_from(text: str) -> list[VerifierKey]:

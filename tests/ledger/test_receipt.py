@@ -228,6 +228,7 @@ def test_a_receipt_is_made_and_verified_by_commands_with_and_without_an_index(en
         assert done.exit_code == 0, done.output
         assert donation_id in done.output
         assert "0.0" in done.output  # yuan
+        assert done.output.endswith("\nVALID: every promise that was checked holds.\n")
         wrong = run({}, "verify", file, "--key", tmp_path / "keys.txt", "--buyer", "b1", "--json")
         assert wrong.exit_code == 1
         assert json.loads(wrong.output)["failed"] == "donor"
