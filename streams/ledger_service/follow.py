@@ -8,7 +8,7 @@ date again, to the same bytes; what was signed before must come out again (`stre
 import asyncio
 import time
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import structlog
@@ -25,8 +25,8 @@ from streams.ledger.notes import Note, NoteError
 from streams.ledger.tiles import TileError
 from streams.ledger_service.donations import find_donation
 from streams.ledger_service.files import Disk, locked, write_durably
-from streams.ledger_service.keys import PUBLIC_KEYS, KeyRing, LastSigned, load_keys, log_origin
-from streams.ledger_service.lag import Lag
+from streams.ledger_service.keys import PUBLIC_KEYS, KeyRing, LastSigned, load_keys, log_origin, read_public_keys
+from streams.ledger_service.lag import Lag, Silence
 from streams.ledger_service.leaves import LeafMaker, hashing
 from streams.ledger_service.store import Floor, LogWriter, RefusalError
 from streams.metrics_service import LEDGER_METRICS, LedgerStanding, LogStanding, ServiceCollector
@@ -162,6 +162,8 @@ class _Followers:
         self._followers: dict[TopicPartition, _Follower] = {}
         self._producer: AIOKafkaProducer
         self._turns = 0
+        self._signing = ExitStack()
+        self._silence = Silence(time.monotonic())
         self.refusals = 0
 
     # For whoever watches; called from any thread.
@@ -220,13 +222,14 @@ class _Followers:
                 if follower.publishing is not None:  # where one fails, nobody waits for the others
                     await asyncio.wait([follower.publishing])
                     look_at(follower.publishing)
+            self._signing.close()
             await self._producer.stop()
 
     def _publish_keys(self) -> None:
         """Every verifier key that these logs ever had, one a line: old checkpoints still verify with theirs."""
         folder = Path(self._settings.ledger_dir)
         path = folder / PUBLIC_KEYS
-        known = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        known = read_public_keys(path)
         ours = [str(signer.verifier) for signer in self._ring.signers]
         merged = [*known, *(key for key in ours if key not in known)]
         if merged != known:
@@ -236,6 +239,7 @@ class _Followers:
         """The log of a partition as it stands, checked against all that remembers it, and where to read on."""
         origin = log_origin(self._settings.ledger_name, tp.partition)
         last_signed = LastSigned(Path(self._settings.ledger_keys), origin, self._disk)
+        self._signing.enter_context(last_signed.alone())
         folder = log_folder(self._settings, tp.partition)
         root_of = hashing(self._settings.native).root_of
         writer = LogWriter(folder, origin, self._ring.of(origin), last_signed, self._disk, root_of=root_of)
@@ -347,9 +351,12 @@ class _Followers:
 
     async def _measure(self) -> None:
         consumer = self._consumer
+        heard = []
         for tp, follower in self._followers.items():
-            seen = consumer.last_poll_timestamp(tp), consumer.last_stable_offset(tp)
-            follower.measure(await consumer.position(tp), *seen)
+            at_ms = consumer.last_poll_timestamp(tp)
+            heard.append(at_ms)
+            follower.measure(await consumer.position(tp), at_ms, consumer.last_stable_offset(tp))
+        self._silence.heard(heard, time.monotonic())
 
     async def _reached_ends(self) -> bool:
         return all([await self._consumer.position(tp) >= each.end for tp, each in self._followers.items()])

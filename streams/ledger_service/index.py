@@ -86,7 +86,10 @@ class DonationIndex:
 
 @contextmanager
 def open_index(folder: Path, *, write: bool = False) -> Iterator[DonationIndex | None]:
-    """The index; None if it's to be read and there is none. Raises UserError if somebody else writes it, too."""
+    """The index; None if it's to be read and there is none.
+
+    Raises UserError if somebody else writes it, too, and for damage that is met within the block.
+    """
     if not write and not (folder / "CURRENT").exists():
         yield None
         return
@@ -102,6 +105,13 @@ def open_index(folder: Path, *, write: bool = False) -> Iterator[DonationIndex |
         ) from error
     try:
         yield DonationIndex(database)
+    except Exception as error:
+        if type(error) is not Exception:  # as rocksdict raises what RocksDB says
+            raise
+        raise UserError(
+            f"the index in {folder} is damaged ({error}). Delete the folder: `everycent ledger index` makes it again "
+            "from the ledger."
+        ) from error
     finally:
         database.close()
 

@@ -8,7 +8,8 @@ differs. A crash leaves each file as it was or as it was to be.
 import os
 import secrets
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from streams.ledger.leaf import SECRET_BYTES, Salts
 from streams.ledger.links import links_origin
 from streams.ledger.notes import Note, NoteError, SignerKey, VerifierKey, check_name
 from streams.ledger.tiles import CHECKPOINT
-from streams.ledger_service.files import Disk, write_durably
+from streams.ledger_service.files import Disk, ensure_folder, locked, write_durably
 
 SIGNING_KEYS = "signing-keys"
 LINK_KEYS = "link-keys"
@@ -151,12 +152,35 @@ def read_secret(path: Path, made_by: str = "everycent ledger keygen") -> bytes:
     return data
 
 
+def read_public_keys(path: Path) -> list[str]:
+    """The lines of a ledger's public keys; none where there is no file yet. Raises UserError where it is damaged."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        for line in lines:
+            VerifierKey.parse(line)
+    except (UnicodeDecodeError, NoteError) as error:
+        why = str(error) if isinstance(error, NoteError) else "it is no text"
+        raise UserError(f"{path} is damaged: {why}. Restore it: it holds every key that these logs ever had.") from None
+    return lines
+
+
 class LastSigned:
     """The newest checkpoint that was ever signed for one log; written before the checkpoint is published."""
 
     def __init__(self, folder: Path, origin: str, disk: Disk) -> None:
         self._folder = folder / LAST_SIGNED / origin.replace("/", "_")
         self._disk = disk
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Nobody else signs for the log meanwhile: what was signed last is read once, and then only written.
+
+        Two processes with folders of their own and these keys could else sign trees that contradict each other. Raises
+        UserError if somebody does.
+        """
+        ensure_folder(self._disk, self._folder)
+        with locked(self._folder, "signing for this log"):
+            yield
 
     def read(self) -> Note | None:
         path = self._folder / CHECKPOINT

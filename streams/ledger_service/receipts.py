@@ -5,8 +5,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeAlias
 
+import msgspec
+
 from streams.errors import UserError
-from streams.ledger.leaf import SaltSource, decode_leaf
+from streams.ledger.leaf import LeafError, SaltSource, decode_leaf
 from streams.ledger.notes import Note, NoteError
 from streams.ledger.policy import Policy
 from streams.ledger.published import COSIGNED, PENDING, MissingFileError, PublishedLog, checkpoint_of
@@ -16,6 +18,7 @@ from streams.ledger_service.files import folder_fetch
 from streams.ledger_service.index import DonationIndex, find_unindexed, open_index
 
 WITNESSED = (PENDING, COSIGNED)
+_DAMAGE = (NoteError, TileError, MissingFileError, LeafError, msgspec.MsgspecError)
 
 Searched: TypeAlias = Callable[[int, int], None]
 """Told again and again while leaves are looked through: how many have been, and how many there are at the most."""
@@ -35,15 +38,37 @@ def update_index(
 ) -> tuple[int, int]:
     """Take in what the ledger has published since; how many donations that were, and how many there are now."""
     taken = total = 0
-    for partition, log in logs_in(folder).items():
-        size = checkpoint_of(log.note()).size
+    try:
+        for partition, log in logs_in(folder).items():
+            size = checkpoint_of(log.note()).size
+            _check_fits(index, partition, log, size)
 
-        def tell(position: int, partition: int = partition, size: int = size) -> None:
-            on_progress(partition, position, size)
+            def tell(position: int, partition: int = partition, size: int = size) -> None:
+                on_progress(partition, position, size)
 
-        taken += index.advance(partition, log, size, tell)
-        total += index.position(partition)
+            taken += index.advance(partition, log, size, tell)
+            total += index.position(partition)
+    except _DAMAGE as error:
+        raise _damaged(folder, error) from error
     return taken, total
+
+
+def _check_fits(index: DonationIndex, partition: int, log: PublishedLog, size: int) -> None:
+    """Raises UserError where the index was made of another log: what it lacks would be taken for what isn't there."""
+    last = min(index.position(partition), size) - 1
+    if last >= 0 and index.find(decode_leaf(log.entry(last, size)).donation_id) != (partition, last):
+        raise _of_another(f"leaf {last} of log {partition} isn't in it")
+
+
+def _of_another(why: str) -> UserError:
+    return UserError(
+        f"the index is another ledger's (EVERYCENT_LEDGER_INDEX): {why}. Delete its folder: `everycent ledger index` "
+        "makes it again."
+    )
+
+
+def _damaged(folder: Path, error: Exception) -> UserError:
+    return UserError(f"the ledger in {folder} is damaged: {error}. `everycent ledger fsck` says more.")
 
 
 def receipt_of(  # noqa: PLR0913 - each is a part of its own
@@ -78,13 +103,10 @@ def receipt_of(  # noqa: PLR0913 - each is a part of its own
                 "asks for. `everycent ledger collect` gets the witnesses' cosignatures; try again in a minute."
             )
         receipt = make_receipt(logs[partition], note, seq, salts)
-    except (NoteError, TileError, MissingFileError) as error:
-        raise UserError(f"the ledger in {folder} is damaged: {error}. `everycent ledger fsck` says more.") from error
+    except _DAMAGE as error:
+        raise _damaged(folder, error) from error
     if decode_leaf(receipt.entry).donation_id != donation_id:
-        raise UserError(
-            f"the index in {index_folder} is another ledger's: leaf {seq} of log {partition} isn't that donation. "
-            "Delete that folder: `everycent ledger index` makes it again."
-        )
+        raise _of_another(f"leaf {seq} of log {partition} isn't that donation")
     return receipt
 
 
@@ -114,6 +136,9 @@ def _find(
     with open_index(index_folder) as index:
         place = None if index is None else index.find(donation_id)
         positions = {partition: 0 if index is None else index.position(partition) for partition in logs}
+        if index is not None and place is None:
+            for partition, log in logs.items():
+                _check_fits(index, partition, log, sizes[partition])
     if place is not None:
         partition, seq = place
         return place if seq < sizes.get(partition, 0) else None

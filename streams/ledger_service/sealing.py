@@ -55,8 +55,9 @@ def seal_day(settings: Settings, day: str, *, idle_ok: bool = False, tell: Progr
     root = Path(settings.ledger_dir)
     origin, folder = seals_origin(settings.ledger_name), root / SEALS
     ring, disk = load_keys(Path(settings.ledger_keys)), Disk()
-    with locked(folder, "sealing"):
-        writer = LogWriter(folder, origin, ring.of(origin), LastSigned(ring.folder, origin, disk), disk)
+    last_signed = LastSigned(ring.folder, origin, disk)
+    with locked(folder, "sealing"), last_signed.alone():
+        writer = LogWriter(folder, origin, ring.of(origin), last_signed, disk)
         try:
             writer.open()
             if writer.next_floor is not None:

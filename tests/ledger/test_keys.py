@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 from streams.cli import app
 from streams.errors import UserError
 from streams.ledger.notes import VerifierKey, sign_note
-from streams.ledger_service.keys import load_keys, log_origin, make_keys
+from streams.ledger_service.keys import load_keys, log_origin, make_keys, read_public_keys
 
 ORIGINS = [log_origin("ledger.test", number) for number in range(3)]
 
@@ -83,3 +83,15 @@ def test_the_command_prints_the_public_halves_and_nothing_else(tmp_path):
     assert len(keygen(tmp_path, "--partitions", "2", "--rotate").stdout.splitlines()) == 6
     both = keygen(tmp_path, "--rotate", "--retire")
     assert isinstance(both.exception, UserError)
+
+
+def test_public_keys_that_are_damaged_are_told_and_not_written_over(tmp_path):
+    path = tmp_path / "keys.txt"
+    assert read_public_keys(path) == []
+    (key,) = make_keys(tmp_path / "keys", ["ledger.test/donations/0"])
+    path.write_text(f"{key}\n")
+    assert read_public_keys(path) == [str(key)]
+    for damaged in (b"\xff\xfe", f"{key}"[:-9].encode(), b"\x00" * 80):
+        path.write_bytes(damaged)
+        with pytest.raises(UserError, match=r"keys.txt is damaged: "):
+            read_public_keys(path)

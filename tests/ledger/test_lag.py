@@ -1,4 +1,6 @@
-from streams.ledger_service.lag import Lag
+from structlog.testing import capture_logs
+
+from streams.ledger_service.lag import SILENCE_MAX_S, Lag, Silence
 
 STARTED_MS = 1_000_000
 
@@ -37,3 +39,20 @@ def test_while_the_broker_says_nothing_new_the_lag_grows():
 
 def test_a_clock_that_was_set_back_shows_no_negative_lag():
     assert Lag(STARTED_MS).seconds(STARTED_MS - 5_000) == 0
+
+
+def test_a_broker_that_says_nothing_is_told_once_and_so_is_its_return():
+    silence = Silence(0.0)
+    with capture_logs() as lines:
+        silence.heard([5, None], 1.0)
+        silence.heard([5, None], 1.0 + SILENCE_MAX_S)
+        assert not lines
+        for second in range(100):
+            silence.heard([5, None], 1.1 + SILENCE_MAX_S + second)
+        assert [line["log_level"] for line in lines] == ["warning"]
+        silence.heard([5, 7], 200.0)
+        silence.heard([6, 7], 201.0)
+    assert [line["event"] for line in lines] == [
+        "the broker doesn't answer: the ledger waits for it",
+        "the broker answers again",
+    ]

@@ -192,7 +192,7 @@ def environment(tmp_path):
     return environment
 
 
-def extend(tmp_path, count: int) -> None:
+def extend(tmp_path, count: int, era: bytes = b"14") -> None:
     """Donations 0, 2, 4, … go to the first log and the others to the second: their ids differ, their seqs don't."""
     ring = load_keys(tmp_path / "keys")
     for partition in range(2):
@@ -204,7 +204,7 @@ def extend(tmp_path, count: int) -> None:
         log.open()
         new = records(log.size, log.size + count)
         for record in new:
-            record.value = record.value.replace(b':0"', b':%d"' % partition)
+            record.value = record.value.replace(b':0"', b':%d"' % partition).replace(b'"1400', b'"%b00' % era)
         log.append(entries_of(new, log.size, ring.salts))
         publish(log)
 
@@ -250,6 +250,52 @@ def test_an_index_can_be_deleted_and_made_again_and_another_ledgers_is_noticed(e
     done = run(environment, "receipt", "1400000000000000001:1")
     assert isinstance(done.exception, UserError)
     assert "another ledger's" in str(done.exception)
+
+
+def test_an_index_of_a_ledger_that_was_made_anew_hides_no_donation(environment, tmp_path):
+    """It has come further than the new ledger, so what it doesn't know would be looked for nowhere."""
+    run(environment, "index")
+    for folder in ("ledger/donations", "keys/last-signed"):
+        shutil.rmtree(tmp_path / folder)
+    extend(tmp_path, 100, era=b"15")
+    for words in (("receipt", "1500000000000000050:1"), ("index",)):
+        done = run(environment, *words)
+        assert isinstance(done.exception, UserError)
+        assert "the index is another ledger's" in str(done.exception)
+    shutil.rmtree(tmp_path / "index")
+    assert run(environment, "receipt", "1500000000000000050:1").exit_code == 0
+
+
+def test_an_index_that_is_ahead_of_a_ledger_from_a_backup_goes_on_with_it(environment, tmp_path):
+    shutil.copytree(tmp_path / "ledger", tmp_path / "backup")
+    extend(tmp_path, 50)
+    run(environment, "index")
+    shutil.rmtree(tmp_path / "ledger")
+    (tmp_path / "backup").rename(tmp_path / "ledger")
+    assert run(environment, "index").output == "0 donations taken in, 1,300 in the index.\n"
+    assert run(environment, "receipt", "1400000000000000300:1").exit_code == 0
+    assert "has no donation" in str(run(environment, "receipt", "1400000000000000630:1").exception)
+
+
+def test_damage_of_the_ledger_or_the_index_is_one_line(environment, tmp_path):
+    bundle = tmp_path / "ledger/donations/1/tile/entries/000"
+    whole = bundle.read_bytes()
+    bundle.write_bytes(whole.replace(b'{"donated_at"', b'["donated_at"'))
+    for words in (("index",), ("receipt", "1400000000000000001:1")):
+        done = run(environment, *words)
+        assert isinstance(done.exception, UserError), done.exception
+        assert "is damaged" in str(done.exception)
+    bundle.write_bytes(whole)
+    shutil.rmtree(tmp_path / "index")
+    run(environment, "index")
+    run(environment, "index")  # opened again, what was taken in becomes a table
+    (table,) = (tmp_path / "index").glob("*.sst")
+    data = bytearray(table.read_bytes())
+    data[100 : len(data) // 2] = bytes(len(data) // 2 - 100)
+    table.write_bytes(data)
+    done = run(environment, "receipt", "1400000000000000001:1")
+    assert isinstance(done.exception, UserError), done.exception
+    assert "`everycent ledger index` makes it again" in str(done.exception)
 
 
 def test_what_a_person_can_mend_is_one_line(environment, tmp_path):

@@ -214,6 +214,17 @@ def test_a_log_that_has_a_key_and_is_not_there_keeps_a_day_from_being_sealed(set
     assert seal_day(settings, DAY, idle_ok=True).seal.donations == 1
 
 
+def test_nobody_signs_for_a_log_while_another_process_does(sealed, tmp_path):
+    """Though its folder is another one: with the same keys it could sign another tree."""
+    elsewhere = sealed.model_copy(update={"ledger_dir": str(tmp_path / "elsewhere")})
+    shutil.copytree(sealed.ledger_dir, elsewhere.ledger_dir)
+    give(sealed, 0, START_MS + 5)
+    last_signed = LastSigned(Path(sealed.ledger_keys), seals_origin("ledger.test"), FaultyDisk())
+    with last_signed.alone(), pytest.raises(UserError, match="another process is signing for this log"):
+        seal_day(elsewhere, DAY)
+    assert not seal_day(elsewhere, DAY).new
+
+
 def test_a_crash_between_the_seal_and_its_note_is_mended_by_the_next_call(sealed):
     path = Path(sealed.ledger_dir) / "seals/notes/0"
     kept = path.read_bytes()
