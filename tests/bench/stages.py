@@ -230,7 +230,7 @@ def stages(ns: dict[str, float]) -> list[tuple[str, float]]:
         ("a fetch's headers and checksums", ns["checksums"]),
         ("unpacked (zstd)", ns["unpacked"]),
         ("records and orders read", ns["read"] - ns["unpacked"] - ns["checksums"]),
-        ("fingerprint, looked up", again - ns["read"]),
+        ("hashed, id and projects looked up", again - ns["read"]),
         ("remembered, donations written, summed up", folded - again - packed),
         ("donations packed (zstd)", packed),
         ("partial sums written and packed", ns["sums: written and packed"]),

@@ -2,15 +2,18 @@
 
 import asyncio
 import random
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 
+from schemas.order import FixedPledge, OrderCompleted, OrderLine
+from schemas.units import MINUTE_MS
 from streams.domain.load import LoadPlan, make_chunks
 from streams.settings import Settings
-from tests.domain.orders import DAY_MS, SOME_DAY_MS, OrderRecord
+from tests.domain.orders import DAY_MS, SOME_DAY_MS, OrderRecord, record_of
 from tests.hostile.records import SPAN_MS, hostile_records
-from tests.native.drawn import CHANCE, order_records
+from tests.native.drawn import CHANCE, order_records, random_orders
 from tests.native.folds import SplitPair, fold_split_anyhow
 
 HOURLY = Settings(dedupe_horizon_hours=1, allowed_lateness_ms=60_000)
@@ -51,6 +54,35 @@ async def test_a_load_like_the_real_one_gives_the_same_bytes(seed):
     pair = SplitPair(Settings())
     await fold_split_anyhow(records, rng, [100, 1_000, 2_500], pair)
     assert pair.counts["repeat"] > 300
+
+
+async def test_long_runs_of_few_ids_give_the_same_bytes(seed):
+    """A batch is folded block by block: repeats, conflicts and odd orders come within one and beyond it."""
+    rng = random.Random(seed)
+    records = random_orders(rng, 10_000)
+    for at in range(100, len(records)):
+        own, earlier = records[at].value, records[at - rng.randrange(1, 100)].value
+        records[at] = replace(records[at], value=rng.choices([own, earlier, own + b" ", b"{"], [7, 3, 1, 1])[0])
+    pair = SplitPair(HOURLY)
+    await fold_split_anyhow(records, rng, [65, 500, 1_000], pair)
+    assert pair.counts["repeat"] > 100
+    assert pair.counts["accepted"] > 1_000
+
+
+async def test_many_projects_in_minutes_to_and_fro_give_the_same_sums(seed):
+    """New projects come all the time, of short and long names, and each of few minutes over and over."""
+    rng = random.Random(seed)
+    names = ["P" * rng.choice([1, 5, 14, 15, 16, 17, 63]) + str(number)[:1] for number in range(10)]
+    names += [f"project {number}" for number in range(3_000)]
+    records = []
+    for offset in range(10_000):
+        minute_ms = SOME_DAY_MS + MINUTE_MS * rng.randrange(4)
+        pledges = [FixedPledge(rng.choice(names[: rng.choice([10, len(names)])]), 1) for _ in range(rng.randrange(4))]
+        lines = tuple(OrderLine(number, "i1", 500, pledge) for number, pledge in enumerate([None, *pledges]))
+        records.append(record_of(OrderCompleted(f"o{offset}", "b1", "m1", minute_ms, lines), offset))
+    pair = SplitPair(Settings())
+    await fold_split_anyhow(records, rng, [65, 1_000, 3_000], pair)
+    assert pair.counts["accepted"] > 7_000
 
 
 @pytest.mark.parametrize("timestamp", [-(2**63), -1, 0, 2**63 - 1])

@@ -4,8 +4,18 @@ use serde::Deserialize;
 
 use crate::fault::Fault;
 use crate::memory::{OrderMemory, fingerprint, hash_id};
-use crate::order::{Line, Order};
+use crate::order::Order;
 use crate::text;
+
+/// What a line with a pledge donates, and to whom.
+pub struct Gift<'a> {
+    pub line: u64,
+    pub item_id: &'a [u8],
+    pub project_id: &'a [u8],
+    pub hash: u64,    // the project's
+    pub project: u32, // its number, once it was looked up
+    pub fen: u64,
+}
 
 /// An order whose donations are being read back.
 pub struct PendingOrder {
@@ -88,32 +98,25 @@ pub fn remember_pending(memory: &mut OrderMemory, pending: &mut Option<PendingOr
 }
 
 /// Append the donation as JSON.
-pub fn write_donation(
-    out: &mut Vec<u8>,
-    seq: u64,
-    source_offset: i64,
-    order: &Order,
-    line: &Line,
-    project_id: &[u8],
-    fen: u64,
-) {
+pub fn write_donation(out: &mut Vec<u8>, seq: u64, source_offset: i64, order: &Order, gift: &Gift) {
+    let &Gift { line, item_id, project_id, fen, .. } = gift;
     let plain = order.plain;
     out.extend_from_slice(b"{\"donation_id\":\"");
     text::inner(out, order.order_id, plain);
     out.push(b':');
-    text::integer(out, line.line);
+    text::integer(out, line);
     out.extend_from_slice(b"\",\"seq\":");
     text::integer(out, seq);
     out.extend_from_slice(b",\"order_id\":");
     text::string(out, order.order_id, plain);
     out.extend_from_slice(b",\"line\":");
-    text::integer(out, line.line);
+    text::integer(out, line);
     out.extend_from_slice(b",\"buyer_id\":");
     text::string(out, order.buyer_id, plain);
     out.extend_from_slice(b",\"merchant_id\":");
     text::string(out, order.merchant_id, plain);
     out.extend_from_slice(b",\"item_id\":");
-    text::string(out, line.item_id, plain);
+    text::string(out, item_id, plain);
     out.extend_from_slice(b",\"project_id\":");
     text::string(out, project_id, plain);
     out.extend_from_slice(b",\"fen\":");

@@ -18,6 +18,7 @@ mod packed;
 mod partitioner;
 mod reader;
 mod split;
+mod sums;
 mod text;
 mod totals;
 mod unpacked;

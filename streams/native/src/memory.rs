@@ -11,6 +11,7 @@
 //! forgotten is dropped. So an id is copied some 32 times while its shard turns over, at a nanosecond each.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::hint::black_box;
 use std::sync::OnceLock;
 
 use siphasher::sip128::{Hasher128, SipHasher13};
@@ -75,6 +76,15 @@ impl OrderMemory {
     pub fn known(&self, id: IdHash) -> Option<u32> {
         let (stamp, said) = self.shards[shard_of(id)].get(id)?;
         is_remembered(stamp, self.slice).then_some(said)
+    }
+
+    /// Read what looking up these ids will read first. Each look-up decides by what it finds, so one by one each would wait
+    /// for memory; here nothing is decided, so the waits overlap, and the look-ups find it at hand.
+    pub fn fetch(&self, ids: impl Iterator<Item = IdHash>) {
+        for id in ids {
+            let shard = &self.shards[shard_of(id)];
+            black_box((shard.recent.peek(id), shard.packed.peek(id)));
+        }
     }
 
     /// Remember an accepted order that donated and isn't known. Advances the clock.
@@ -176,6 +186,12 @@ impl Recent {
 
     fn home(&self, high: u64) -> usize {
         ((u128::from(high << SHARD_BITS) * self.high.len() as u128) >> 64) as usize
+    }
+
+    /// What `find` and `put` read first.
+    fn peek(&self, id: IdHash) -> Option<(u64, u64)> {
+        let at = self.home(id.high);
+        Some((*self.high.get(at)?, *self.low.get(at)?))
     }
 
     fn find(&self, id: IdHash) -> Option<usize> {

@@ -63,6 +63,13 @@ impl Packed {
         is_held.then_some(at)
     }
 
+    /// What `find` reads first.
+    pub fn peek(&self, id: IdHash) -> Option<u64> {
+        let (group, wanted) = Kept::of(id, 0, 0);
+        let at = guess(*self.starts.get(group)?, self.starts[group + 1], &wanted);
+        Some(self.pages.get(at / PAGE)?.rest[at % PAGE])
+    }
+
     pub fn at(&self, at: usize) -> Kept {
         let (page, at) = (&self.pages[at / PAGE], at % PAGE);
         Kept { rest: page.rest[at], stamp: page.stamp[at], said: page.said[at] }
@@ -130,7 +137,7 @@ impl Packed {
     fn first_from(&self, group: usize, end: usize, wanted: &Kept) -> usize {
         let (start, end) = (self.starts[group] as usize, end.min(self.starts[group + 1] as usize));
         let comes_before = |at: usize| self.rest(at) < wanted.rest;
-        let mut at = start + ((u128::from(wanted.rest) * (end - start) as u128) >> 64) as usize;
+        let mut at = guess(start as u32, end as u32, wanted);
         while at < end && comes_before(at) {
             at += 1;
         }
@@ -170,6 +177,11 @@ impl Packed {
     fn rest(&self, at: usize) -> u64 {
         self.pages[at / PAGE].rest[at % PAGE]
     }
+}
+
+/// Where in [start, end) an entry stands, more or less.
+fn guess(start: u32, end: u32, wanted: &Kept) -> usize {
+    start as usize + ((u128::from(wanted.rest) * u128::from(end - start)) >> 64) as usize
 }
 
 impl Page {

@@ -23,6 +23,7 @@ const LOG_APPEND_TIME: i16 = 0x08;
 const TRANSACTIONAL: i16 = 0x10;
 const CONTROL: i16 = 0x20;
 const ABORT_MARKER: [u8; 4] = [0, 0, 0, 0]; // version 0, type 0
+const BLOCK_RECORDS: usize = 64; // their memory is waited for together, and what is read of them fits the nearest caches
 const INFLATE_STEP: usize = 256 * 1024;
 const SCRATCH_KEPT_MAX: usize = 1024 * 1024; // a batch is mostly less; what giant ones took is given back
 
@@ -89,9 +90,17 @@ impl Reader {
     }
 
     /// Give each committed record at or after `position` to `each`, once, in the order of the log.
-    pub fn read<F>(&mut self, data: &[u8], aborted: Aborted, mut position: i64, mut each: F) -> Result<(), Fault>
+    pub fn read<F>(&mut self, data: &[u8], aborted: Aborted, position: i64, mut each: F) -> Result<(), Fault>
     where
         F: FnMut(&Record) -> Result<(), Fault>,
+    {
+        self.read_blocks(data, aborted, position, |block| block.iter().try_for_each(&mut each))
+    }
+
+    /// The same, by blocks of at most `BLOCK_RECORDS`.
+    pub fn read_blocks<F>(&mut self, data: &[u8], aborted: Aborted, mut position: i64, mut each: F) -> Result<(), Fault>
+    where
+        F: FnMut(&[Record]) -> Result<(), Fault>,
     {
         let mut batches = Batches::new(data, aborted);
         while let Some(batch) = batches.next()? {
@@ -230,9 +239,10 @@ fn is_abort_marker(mut body: &[u8]) -> bool {
 
 fn read_records<F>(batch: &Batch, mut body: &[u8], mut position: i64, each: &mut F) -> Result<(), Fault>
 where
-    F: FnMut(&Record) -> Result<(), Fault>,
+    F: FnMut(&[Record]) -> Result<(), Fault>,
 {
     let stamped_by_broker = batch.attributes & LOG_APPEND_TIME != 0;
+    let mut block = Vec::with_capacity(BLOCK_RECORDS);
     for _ in 0..batch.records {
         let Some(Parts { time, step, key, value, headers, header_count }) = record_of(&mut body) else {
             return Err(Fault::Corrupt("a record that doesn't fit its batch"));
@@ -243,14 +253,18 @@ where
         let offset = batch.base_offset + step;
         let timestamp = if stamped_by_broker { batch.max_timestamp } else { batch.first_timestamp.wrapping_add(time) };
         if offset >= position {
-            each(&Record { offset, timestamp, key, value, headers, header_count })?;
+            block.push(Record { offset, timestamp, key, value, headers, header_count });
             position = offset + 1;
+        }
+        if block.len() == BLOCK_RECORDS {
+            each(&block)?;
+            block.clear();
         }
     }
     if !body.is_empty() {
         return Err(Fault::Corrupt("a record batch with more than its records"));
     }
-    Ok(())
+    each(&block)
 }
 
 /// What a record is made of; its time and offset are counted from the batch's.

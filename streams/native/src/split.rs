@@ -1,26 +1,24 @@
 //! Split: orders become donations, refusals and partial sums. `domain/split.py` has the rule, and is the reference.
 
-use indexmap::IndexMap;
+use std::ops::Range;
+
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
-use rustc_hash::FxHashMap;
 
 use crate::compact::compact_order;
 use crate::fault::Fault;
 use crate::judged::{OwnedOrder, owned_order};
-use crate::ledger::{PendingOrder, remember_pending, restore_donation, say_donation, say_order, write_donation};
-use crate::memory::{OrderMemory, fingerprint, hash_id};
+use crate::ledger::{Gift, PendingOrder, remember_pending, restore_donation, say_donation, say_order, write_donation};
+use crate::memory::{IdHash, OrderMemory, fingerprint, hash_id};
 use crate::order::{Line, Order, Pledge, plain_order};
-use crate::partitioner::partition_of;
 use crate::reader::{Aborted, Reader, Record};
-use crate::text;
+use crate::sums::Sums;
 use crate::writer::{Finished, NO_HEADERS, Packer, Writer};
 
 const FUTURE_TOLERANCE_MS: i128 = 86_400_000;
-const MINUTE_MS: i64 = 60_000;
 const BPS_PER_WHOLE: u64 = 10_000;
+const NOT_YET: u32 = u32::MAX;
 const MINIMUM_RATE_DONATION_FEN: u64 = 2;
-const PROJECTS_CACHED_MAX: usize = 1_000_000; // projects whose partition is remembered; tens of thousands exist
 
 /// A refused record as Python takes it: offset, timestamp, key, value, refusal.
 type Refused = (i64, i64, Option<Vec<u8>>, Option<Vec<u8>>, Py<PyAny>);
@@ -43,22 +41,13 @@ struct Counts {
     oldest_ms: Option<i64>, // when the first of those that donated was appended
 }
 
-/// What one project received in one minute within one commit.
-struct Cell {
-    minute_ms: i64,
-    fen: u64,
-    donations: u64,
-    next: u32, // the project's next cell of this commit, or NONE
+/// An order that was read, without its lines, and what is to be looked up for it.
+struct Ready<'a> {
+    order: Order<'a>,
+    gifts: Range<usize>, // of its block's
+    id: IdHash,
+    said: u32, // the fingerprint of its donations; 0 if there are none
 }
-
-/// A project's partition of `project-deltas`, and its cells of this commit: tens of thousands, so they are small.
-struct Project {
-    partition: u32,
-    first_cell: u32,
-    last_cell: u32,
-}
-
-const NONE: u32 = u32::MAX;
 
 /// Everything of one partition but what reads it: apart, so that a record may be borrowed while it is folded.
 struct State {
@@ -66,10 +55,7 @@ struct State {
     next_seq: u64,
     packer: Packer,
     donations: Writer,
-    projects: IndexMap<Box<[u8]>, Project>,
-    touched: Vec<u32>, // projects with cells, in the order in which they came
-    cells: Vec<Cell>,
-    cell_of: FxHashMap<(u32, i64), u32>,
+    sums: Sums,
     refused: Vec<Refused>,
     counts: Counts,
     lines: Vec<Line<'static>>, // none: only the memory, for the next order's
@@ -103,10 +89,7 @@ impl Splitter {
             next_seq: 0,
             packer: Packer::new(batch_bytes, level)?,
             donations: Writer::default(),
-            projects: IndexMap::new(),
-            touched: Vec::new(),
-            cells: Vec::new(),
-            cell_of: FxHashMap::default(),
+            sums: Sums::default(),
             refused: Vec::new(),
             counts: Counts::default(),
             lines: Vec::new(),
@@ -119,13 +102,13 @@ impl Splitter {
     /// Fold the committed records of `data` from `position` on. Raises CorruptRecordsError.
     fn fold(&mut self, py: Python, data: &[u8], aborted: Aborted, position: i64) -> PyResult<()> {
         let Self { reader, state, ask, .. } = self;
-        py.detach(|| reader.read(data, aborted, position, |record| state.fold(ask, record)))?;
+        py.detach(|| reader.read_blocks(data, aborted, position, |block| state.fold(ask, block)))?;
         Ok(())
     }
 
     /// Fold one record that Python has read.
     fn fold_record(&mut self, offset: i64, timestamp: i64, key: Option<&[u8]>, value: Option<&[u8]>) -> PyResult<()> {
-        Ok(self.state.fold(&self.ask, &Record::bare(offset, timestamp, key, value))?)
+        Ok(self.state.fold(&self.ask, &[Record::bare(offset, timestamp, key, value)])?)
     }
 
     /// The donations since the last call, as finished batches with their numbers of records.
@@ -157,7 +140,7 @@ impl Splitter {
         lone_mark: Option<&[u8]>,
     ) -> PyResult<Vec<(usize, FinishedInPython<'py>)>> {
         let state = &mut self.state;
-        let written = py.detach(|| state.write_deltas(partitions, now_ms, mark, lone_mark))?;
+        let written = py.detach(|| state.sums.write(&mut state.packer, partitions, now_ms, mark, lone_mark))?;
         Ok(written.into_iter().map(|(partition, batches)| (partition, to_python(py, batches))).collect())
     }
 
@@ -198,7 +181,7 @@ impl Splitter {
     /// How many projects' places are remembered.
     #[getter]
     fn projects(&self) -> usize {
-        self.state.projects.len()
+        self.state.sums.projects()
     }
 
     /// How many order ids are held.
@@ -219,16 +202,58 @@ pub fn to_python(py: Python, batches: Vec<Finished>) -> FinishedInPython {
 }
 
 impl State {
-    fn fold(&mut self, ask: &Ask, record: &Record) -> Result<(), Fault> {
+    /// Fold a block: first it is read as a whole, and all that it needs of memory is looked up at once.
+    fn fold(&mut self, ask: &Ask, block: &[Record]) -> Result<(), Fault> {
+        let mut gifts = Vec::with_capacity(2 * block.len());
+        let orders: Vec<_> = block.iter().map(|record| self.read(record, &mut gifts)).collect();
+        self.memory.fetch(orders.iter().flatten().map(|order| order.id));
+        self.number(&mut gifts);
+        for (record, order) in block.iter().zip(&orders) {
+            match order {
+                Some(order) => self.split(ask, record, order, &gifts[order.gifts.clone()])?,
+                None => self.fold_odd(ask, record)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// The order of a record, if it is a plain one; what it gives goes behind `gifts`.
+    fn read<'a>(&mut self, record: &Record<'a>, gifts: &mut Vec<Gift<'a>>) -> Option<Ready<'a>> {
         let mut lines = emptied(std::mem::take(&mut self.lines));
         let order =
-            compact_order(record.key, record.value, &mut lines).or_else(|| plain_order(record.key, record.value));
-        let Some(order) = order else {
-            return self.fold_odd(ask, record);
+            compact_order(record.key, record.value, &mut lines).or_else(|| plain_order(record.key, record.value))?;
+        let mut ready = self.ready(order, gifts);
+        self.lines = emptied(std::mem::take(&mut ready.order.lines));
+        Some(ready)
+    }
+
+    /// An order without its lines; what it gives goes behind `gifts`.
+    fn ready<'a>(&mut self, order: Order<'a>, gifts: &mut Vec<Gift<'a>>) -> Ready<'a> {
+        let first = gifts.len();
+        gifts.extend(order.lines.iter().filter_map(|line| self.gift(line)));
+        let said = self.say(&order, &gifts[first..]);
+        Ready { id: hash_id(order.order_id), order, gifts: first..gifts.len(), said }
+    }
+
+    /// What a line gives, if it does: `domain/programme.py` has the rule.
+    fn gift<'a>(&self, line: &Line<'a>) -> Option<Gift<'a>> {
+        let (project_id, fen) = match line.pledge? {
+            Pledge::Fixed { project_id, fen } => (project_id, fen.min(line.paid_fen)),
+            Pledge::Rate { project_id, bps } => {
+                let share_fen = (line.paid_fen * bps + BPS_PER_WHOLE / 2) / BPS_PER_WHOLE;
+                (project_id, share_fen.max(MINIMUM_RATE_DONATION_FEN).min(line.paid_fen))
+            }
         };
-        self.split(ask, record, &order)?;
-        self.lines = emptied(order.lines);
-        Ok(())
+        let hash = self.sums.hash(project_id);
+        Some(Gift { line: line.line, item_id: line.item_id, project_id, hash, project: NOT_YET, fen })
+    }
+
+    /// Look up the gifts' projects.
+    fn number(&mut self, gifts: &mut [Gift]) {
+        for gift in &mut *gifts {
+            gift.project = self.sums.project(gift.project_id, gift.hash);
+        }
+        self.sums.fetch(gifts.iter().map(|gift| gift.project));
     }
 
     /// A record that Python judges: mostly refused, sometimes right all the same.
@@ -239,7 +264,12 @@ impl State {
             if judged.hasattr("reason")? { Ok(Err(judged.unbind())) } else { Ok(Ok(owned_order(&judged)?)) }
         })?;
         match judged {
-            Ok(order) => self.split(ask, record, &order.borrowed()),
+            Ok(order) => {
+                let mut gifts = Vec::new();
+                let ready = self.ready(order.borrowed(), &mut gifts);
+                self.number(&mut gifts);
+                self.split(ask, record, &ready, &gifts)
+            }
             Err(refusal) => {
                 self.refuse(record, refusal);
                 Ok(())
@@ -247,15 +277,14 @@ impl State {
         }
     }
 
-    fn split(&mut self, ask: &Ask, record: &Record, order: &Order) -> Result<(), Fault> {
+    fn split(&mut self, ask: &Ask, record: &Record, ready: &Ready, gifts: &[Gift]) -> Result<(), Fault> {
+        let &Ready { ref order, id, said, .. } = ready;
         let ahead_ms = i128::from(order.completed_at) - i128::from(record.timestamp); // any producer's, where they stamp
         if ahead_ms > FUTURE_TOLERANCE_MS {
             let refusal = Python::attach(|py| ask.too_far.call1(py, (ahead_ms,)))?;
             self.refuse(record, refusal);
             return Ok(());
         }
-        let said = self.say(order);
-        let id = hash_id(order.order_id);
         if let Some(known) = self.memory.known(id) {
             if known == said {
                 self.counts.repeats += 1;
@@ -265,7 +294,7 @@ impl State {
             }
             return Ok(());
         }
-        if said == 0 {
+        if gifts.is_empty() {
             self.counts.no_pledge += 1;
             return Ok(());
         }
@@ -274,114 +303,36 @@ impl State {
         let oldest_ms = self.counts.oldest_ms.get_or_insert(record.timestamp);
         *oldest_ms = record.timestamp.min(*oldest_ms);
         self.memory.remember(id, said, order.completed_at);
-        for line in &order.lines {
-            if let Some(pledge) = &line.pledge {
-                self.donate(record, order, line, pledge)?;
-            }
-        }
-        Ok(())
+        gifts.iter().try_for_each(|gift| self.donate(record, order, gift))
     }
 
-    /// The fingerprint of the order's donations; 0 if there are none.
-    fn say(&mut self, order: &Order) -> u32 {
-        if order.lines.iter().all(|line| line.pledge.is_none()) {
+    fn say(&mut self, order: &Order, gifts: &[Gift]) -> u32 {
+        if gifts.is_empty() {
             return 0;
         }
         self.said.clear();
         say_order(&mut self.said, order.buyer_id, order.merchant_id, order.completed_at);
-        for line in &order.lines {
-            if let Some(pledge) = &line.pledge {
-                let (project_id, fen) = gift(pledge, line.paid_fen);
-                say_donation(&mut self.said, line.line, line.item_id, project_id, fen);
-            }
+        for gift in gifts {
+            say_donation(&mut self.said, gift.line, gift.item_id, gift.project_id, gift.fen);
         }
         fingerprint(&self.said)
     }
 
-    fn donate(&mut self, record: &Record, order: &Order, line: &Line, pledge: &Pledge) -> Result<(), Fault> {
-        let (project_id, fen) = gift(pledge, line.paid_fen);
+    fn donate(&mut self, record: &Record, order: &Order, gift: &Gift) -> Result<(), Fault> {
         self.value.clear();
-        write_donation(&mut self.value, self.next_seq, record.offset, order, line, project_id, fen);
+        write_donation(&mut self.value, self.next_seq, record.offset, order, gift);
         let key = order.buyer_id;
         self.donations.append(&mut self.packer, order.completed_at, Some(key), Some(&self.value), NO_HEADERS)?;
         self.next_seq += 1;
         self.counts.donations += 1;
-        self.counts.fen += fen;
-        self.add_to_sums(project_id, order.completed_at, fen);
+        self.counts.fen += gift.fen;
+        self.sums.add(gift.project, order.completed_at, gift.fen);
         Ok(())
-    }
-
-    fn add_to_sums(&mut self, project_id: &[u8], completed_at: i64, fen: u64) {
-        let id = match self.projects.get_index_of(project_id) {
-            Some(id) => id,
-            None => {
-                let project = Project { partition: NONE, first_cell: NONE, last_cell: NONE };
-                self.projects.insert_full(project_id.into(), project).0
-            }
-        } as u32;
-        let minute_ms = completed_at - completed_at % MINUTE_MS;
-        let new = self.cells.len() as u32;
-        let project = &mut self.projects[id as usize];
-        // Time goes on: mostly it is the minute of the project's last cell, and no table is looked into.
-        let cell = match self.cells.get(project.last_cell as usize) {
-            Some(cell) if cell.minute_ms == minute_ms => project.last_cell,
-            _ => *self.cell_of.entry((id, minute_ms)).or_insert(new),
-        };
-        if let Some(cell) = self.cells.get_mut(cell as usize) {
-            cell.fen += fen;
-            cell.donations += 1;
-            return;
-        }
-        self.cells.push(Cell { minute_ms, fen, donations: 1, next: NONE });
-        if project.first_cell == NONE {
-            project.first_cell = new;
-            self.touched.push(id);
-        } else {
-            self.cells[project.last_cell as usize].next = new;
-        }
-        project.last_cell = new;
     }
 
     fn refuse(&mut self, record: &Record, refusal: Py<PyAny>) {
         let owned = |field: Option<&[u8]>| field.map(<[u8]>::to_vec);
         self.refused.push((record.offset, record.timestamp, owned(record.key), owned(record.value), refusal));
-    }
-
-    fn write_deltas(
-        &mut self,
-        partitions: usize,
-        now_ms: i64,
-        mark: &[u8],
-        lone_mark: Option<&[u8]>,
-    ) -> Result<Vec<(usize, Vec<Finished>)>, Fault> {
-        let mut writers: Vec<Writer> = (0..partitions).map(|_| Writer::default()).collect();
-        let mut marks = vec![lone_mark; partitions];
-        for project in self.touched.drain(..) {
-            let Some((name, project)) = self.projects.get_index_mut(project as usize) else {
-                continue;
-            };
-            if project.partition == NONE {
-                project.partition = partition_of(name, partitions) as u32;
-            }
-            let partition = project.partition as usize;
-            write_delta(&mut self.value, &self.cells, project.first_cell);
-            writers[partition].append(&mut self.packer, now_ms, Some(name), Some(&self.value), NO_HEADERS)?;
-            marks[partition] = Some(mark);
-            (project.first_cell, project.last_cell) = (NONE, NONE);
-        }
-        self.cells.clear();
-        self.cell_of.clear();
-        if self.projects.len() >= PROJECTS_CACHED_MAX {
-            self.projects.clear();
-        }
-        let mut written = Vec::new();
-        for (partition, mut writer) in writers.into_iter().enumerate() {
-            if let Some(mark) = marks[partition] {
-                writer.append(&mut self.packer, now_ms, None, Some(mark), NO_HEADERS)?;
-                written.push((partition, writer.take(&mut self.packer)?));
-            }
-        }
-        Ok(written)
     }
 }
 
@@ -389,33 +340,4 @@ impl State {
 fn emptied<'a>(mut lines: Vec<Line>) -> Vec<Line<'a>> {
     lines.clear();
     lines.into_iter().map(|_| unreachable!("it is empty")).collect()
-}
-
-/// What a line with a pledge donates, and to whom: `domain/programme.py` has the rule.
-fn gift<'a>(pledge: &Pledge<'a>, paid_fen: u64) -> (&'a [u8], u64) {
-    match *pledge {
-        Pledge::Fixed { project_id, fen } => (project_id, fen.min(paid_fen)),
-        Pledge::Rate { project_id, bps } => {
-            let share_fen = (paid_fen * bps + BPS_PER_WHOLE / 2) / BPS_PER_WHOLE;
-            (project_id, share_fen.max(MINIMUM_RATE_DONATION_FEN).min(paid_fen))
-        }
-    }
-}
-
-fn write_delta(out: &mut Vec<u8>, cells: &[Cell], first: u32) {
-    out.clear();
-    out.extend_from_slice(b"{\"minutes\":[");
-    let mut at = first;
-    while at != NONE {
-        let cell = &cells[at as usize];
-        out.extend_from_slice(if at == first { b"[" } else { b",[" });
-        text::integer(out, cell.minute_ms);
-        out.push(b',');
-        text::integer(out, cell.fen);
-        out.push(b',');
-        text::integer(out, cell.donations);
-        out.push(b']');
-        at = cell.next;
-    }
-    out.extend_from_slice(b"]}");
 }
