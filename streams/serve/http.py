@@ -10,6 +10,7 @@ import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any
 
 import msgspec
@@ -121,6 +122,8 @@ def _asks_for_page(request: web.Request) -> bool:
 async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:
     for name, value in SECURITY_HEADERS.items():
         response.headers.setdefault(name, value)
+    if response.status >= HTTPStatus.BAD_REQUEST:  # a file that went meanwhile, or a range that it hasn't
+        response.headers["Cache-Control"] = "no-store"
     service = request.app[SERVICE]
     origin = request.headers.get("Origin")
     is_api = request.path.startswith(f"{BASE}/")

@@ -62,6 +62,17 @@ async def test_a_checkpoint_that_was_replaced_is_seen_at_once_and_one_that_was_n
     assert second == first + b"more"
 
 
+async def test_a_range_that_a_file_has_may_be_kept_and_the_refusal_of_another_may_not(api):
+    path = f"/ledger/donations/0/{Tile(0, 0).path}"
+    whole = (await api.get(path))[1]
+    response, body = await api.get(path, Range="bytes=32-63")
+    assert (response.status, body) == (206, whole[32:64])
+    assert "immutable" in response.headers["Cache-Control"]
+    for wanted in ("bytes=8192-", "bytes=5-2", "bytes=0-1,4-5", "x"):
+        response, _ = await api.get(path, Range=wanted)
+        assert (response.status, response.headers["Cache-Control"]) == (416, "no-store")
+
+
 async def raw(port: int, path: str) -> bytes:
     """As no client library would send it."""
     reader, writer_ = await asyncio.open_connection("127.0.0.1", port, family=socket.AF_INET)
