@@ -10,6 +10,7 @@ import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
@@ -22,6 +23,7 @@ from aiohttp.web import ContentCoding
 from schemas.limits import EVENT_TIME_MAX_MS
 from streams.serve import limits
 from streams.serve.answers import Problem
+from streams.serve.aside import Aside
 from streams.serve.hub import OVERVIEW, Hub, Seen
 from streams.serve.openapi import openapi_document
 from streams.serve.page_files import FILES_PATH, PAGE_PATHS, PageFile, page_files
@@ -58,6 +60,7 @@ class Service:
     watchers_max: int
     cors_origins: frozenset[str] = frozenset()
     watching: set[asyncio.Task[Any]] = field(default_factory=set)
+    aside: Aside = field(default_factory=Aside)
 
 
 SERVICE = web.AppKey("service", Service)
@@ -70,6 +73,7 @@ def make_app(service: Service) -> web.Application:
     app[SERVICE] = service
     app.on_response_prepare.append(_add_headers)
     app.on_shutdown.append(_end_watching)
+    app.on_cleanup.append(_end_aside)
     for route in ROUTES:
         app.router.add_get(f"{BASE}{route.path}", _api_handler(route))
     app.router.add_get(STREAM_PATH, _stream, allow_head=False)
@@ -157,8 +161,11 @@ def _api_handler(route: Route) -> Handler:
             return question
         if route.needs_figures and not service.state.is_live:
             return problem(503, "the totals are being read back after a start", service.state)
-        now_ms = service.clock_ms()
-        return _answer(request, route.answer(service.state, question, now_ms), service.state.freshness.as_of_ms)
+        make = partial(route.answer, service.state, question, service.clock_ms())
+        answer = await service.aside.make(make) if route.is_slow else make()
+        if answer is None:
+            return problem(503, "too many search just now")
+        return _answer(request, answer, service.state.freshness.as_of_ms)
 
     return handle
 
@@ -295,3 +302,7 @@ def _last_event_id(request: web.Request) -> int:
 async def _end_watching(app: web.Application) -> None:
     for task in list(app[SERVICE].watching):
         task.cancel()
+
+
+async def _end_aside(app: web.Application) -> None:
+    app[SERVICE].aside.close()

@@ -117,16 +117,18 @@ class TotalsIndex:
         self._writer.executescript(_SCHEMA)
         self._writer.execute(_INCOMING)
         self._reader = self._connect()
+        self._searcher = self._connect()
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, check_same_thread=False, isolation_level=None)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = OFF")  # after a crash it is built anew
         connection.execute("PRAGMA temp_store = MEMORY")  # a batch, or a page of a search; SQLite picks folders itself
-        connection.execute(f"PRAGMA cache_size = -{limits.INDEX_CACHE_KIB // 2}")
+        connection.execute(f"PRAGMA cache_size = -{limits.INDEX_CACHE_KIB // 3}")
         return connection
 
     def close(self) -> None:
+        self._searcher.close()
         self._reader.close()
         self._writer.close()
 
@@ -285,10 +287,13 @@ class TotalsIndex:
         return [Ranked(*row) for row in rows]
 
     def search(self, text: str, count: int, offset: int) -> list[Ranked]:
-        """Projects whose name, charity or id holds every word of `text`, by what they received in all."""
+        """Projects whose name, charity or id holds every word of `text`, by what they received in all.
+
+        It goes through all of them, so it may run in a thread of its own, one at a time.
+        """
         words = fold_text(text).split()
         query = _SEARCH.format(words=" AND ".join(["instr(p.folded, ?) > 0"] * len(words)) or "true")
-        rows = self._reader.execute(query, (_NUMBER[WindowKind.ALL], *words, count, offset))
+        rows = self._searcher.execute(query, (_NUMBER[WindowKind.ALL], *words, count, offset))
         return [Ranked(*row) for row in rows]
 
     def project(self, project_id: str) -> tuple[str | None, str, int | None, str] | None:

@@ -22,6 +22,7 @@ LINK_ASKS_MAX = 30  # of one donor's link in LINK_ASKS_WINDOW_S: more is no pers
 LINK_ASKS_WINDOW_S = 60.0
 LINKS_REMEMBERED = 10_000  # for that; the oldest is forgotten first
 RECALLS_MAX = 100_000  # links that may be called back: some 15 MB
+SEARCHES_WAITING_MAX = 50  # a search among 30,000 projects takes some 70 ms; who comes then is asked to come again
 
 FETCH_MAX_RECORDS = 5_000  # taken into the index at a stretch: some 30 ms
 INDEX_CACHE_KIB = 64 * 1_024  # SQLite's share of memory; the rest of the index is on disk

@@ -23,6 +23,8 @@ class Route:
     answer: Callable[[State, Any, int], Struct]
     needs_figures: bool = True
     """False: it answers also while the totals are read back."""
+    is_slow: bool = False
+    """It is made in a thread, and must touch nothing but what is made for that."""
 
 
 ROUTES = (
@@ -68,6 +70,7 @@ ROUTES = (
         answers.AskProjects,
         answers.Projects,
         lambda state, ask, _: state.projects(ask),
+        is_slow=True,
     ),
     Route(
         "/project",

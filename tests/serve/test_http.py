@@ -1,6 +1,7 @@
 import asyncio
 import json
 import socket
+import threading
 
 import aiohttp
 import jsonschema
@@ -287,3 +288,20 @@ async def test_what_is_packed_goes_to_those_who_take_it(api, path, accepted, pac
     assert response.headers.get("Content-Encoding") == ("gzip" if packed else None)
     assert "Accept-Encoding" in response.headers["Vary"]
     assert len(body) > 500
+
+
+async def test_a_search_that_takes_long_holds_nobody_up_and_too_many_are_sent_away(api, monkeypatch):
+    goes_on, search = threading.Event(), api.state.index.search
+
+    def slow(*question):
+        goes_on.wait()
+        return search(*question)
+
+    monkeypatch.setattr(api.state.index, "search", slow)
+    asked = [asyncio.create_task(api.get(f"{BASE}/projects")) for _ in range(limits.SEARCHES_WAITING_MAX + 1)]
+    done, waiting = await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
+    ((response, body),) = [each.result() for each in done]
+    assert (response.status, response.headers["Retry-After"]) == (503, "1"), body
+    assert (await api.get(f"{BASE}/overview"))[0].status == 200
+    goes_on.set()
+    assert {(await each)[0].status for each in waiting} == {200}
