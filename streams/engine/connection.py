@@ -96,7 +96,7 @@ def denial_of(producer: AIOKafkaProducer, error: BaseException) -> BaseException
 
 def transactional_producer(settings: Settings, transactional_id: str) -> AIOKafkaProducer:
     """A producer, not started yet, that writes in transactions under an id; its start fences whoever had it before."""
-    return AIOKafkaProducer(
+    producer = AIOKafkaProducer(
         **client_options(settings),
         transactional_id=transactional_id,
         transaction_timeout_ms=limits.TRANSACTION_TIMEOUT_MS,
@@ -107,6 +107,19 @@ def transactional_producer(settings: Settings, transactional_id: str) -> AIOKafk
         request_timeout_ms=REQUEST_TIMEOUT_MS,
         metadata_max_age_ms=METADATA_MAX_AGE_MS,
     )
+    producer._message_accumulator._pending_batches = _Pending()  # noqa: SLF001
+    return producer
+
+
+class _Pending(set[Any]):
+    """The batches that are on their way, for aiokafka.
+
+    It takes one out when it puts it back into the queue, to be sent again, and once more if it fails there, as the
+    producer dies: that would be a KeyError and a traceback in the log, of something that has been told already.
+    """
+
+    def remove(self, batch: Any) -> None:
+        self.discard(batch)
 
 
 async def give_up_transaction(producer: AIOKafkaProducer, error: BaseException) -> None:
