@@ -7,6 +7,7 @@ import typer
 from pydantic import SecretStr
 
 import schemas.limits
+import streams.connections
 import streams.engine.limits
 import streams.serve.limits
 from schemas.donation import decode_donation
@@ -128,9 +129,10 @@ def test_every_test_file_and_make_target_that_is_named_exists(name):
     [
         ("Of the engine", streams.engine.limits),
         ("Of the contract", schemas.limits),
+        ("Of ports", streams.connections),
         ("Of the server", streams.serve.limits),
     ],
-    ids=["engine", "contract", "server"],
+    ids=["engine", "contract", "ports", "server"],
 )
 def test_the_limits_are_those_of_the_code(section, limits):
     text = ARCHITECTURE.split("## Limits")[1].split(section)[1]

@@ -31,6 +31,7 @@ SUPERVISION = ("streams.supervision", "streams.metrics_service")
 MAY_IMPORT = {
     "schemas": ("schemas",),
     **dict.fromkeys(FOUNDATION, ("schemas", "streams.errors", "streams.settings")),
+    "streams.connections": (),
     "streams.metrics_service": ("schemas", "streams.metrics"),
     # What stands beside the loops of whatever isn't a worker.
     "streams.supervision": ("streams.engine.watchdog", "streams.engine.limits", *FOUNDATION),
@@ -46,7 +47,7 @@ MAY_IMPORT = {
     ),
     "streams.serve": (
         *("schemas", "streams.domain", "streams.serve", *FOUNDATION),
-        *("streams.engine.reader", "streams.engine.connection", *SUPERVISION),
+        *("streams.engine.reader", "streams.engine.connection", "streams.connections", *SUPERVISION),
         # For donors: their receipts, and the page that checks them. No keys, no followers.
         *("streams.ledger", "streams.verify_page", "streams.ledger_service.receipts"),
     ),
@@ -55,7 +56,7 @@ MAY_IMPORT = {
     "streams.verify_page": ("schemas", "streams.ledger", "streams.verify_page"),
     "streams.ledger_service": (
         *("schemas", "streams.domain", "streams.ledger", "streams.engine", "streams.ledger_service", "streams.native"),
-        *(*FOUNDATION, *SUPERVISION),
+        *("streams.connections", *FOUNDATION, *SUPERVISION),
     ),
     "streams.cli": ("schemas", "streams"),
 }

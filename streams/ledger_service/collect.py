@@ -25,7 +25,7 @@ from streams.ledger.witnessing import Verdict, compare, open_checkpoint
 from streams.ledger_service.files import Disk, folder_fetch, write_durably
 from streams.ledger_service.keys import PUBLIC_KEYS
 from streams.ledger_service.push import Pusher, PushError
-from streams.ledger_service.remote import Remote, RemoteError, is_web_address
+from streams.ledger_service.remote import ADD_TIMEOUT_S, Remote, RemoteError, is_web_address
 from streams.ledger_service.witness_store import published_path
 
 logger = structlog.get_logger(__name__)
@@ -77,6 +77,7 @@ class Collector:
         self._remote = remote
         self._pusher = Pusher(remote)
         self._by_request: set[str] = set()  # witnesses that have answered a request
+        self._gone_past: set[tuple[str, str]] = set()  # witness and log: it said so, and has cosigned nothing since
         self._patience_s = PATIENCE_ROUNDS * interval_s
         self._clock = clock
         self._disk = Disk()
@@ -109,7 +110,7 @@ class Collector:
         if gathered != pending:
             self._write(folder, PENDING, gathered)
         cosigned = self._publish(folder, gathered)
-        if self._is_over(folder, gathered, newest, max((each.size for each in heard), default=0)):
+        if self._is_over(folder, gathered, newest, gone_past=self._have_gone_past(gathered, newest, heard)):
             self._write(folder, PENDING, newest)
             gathered = newest
         names = () if cosigned is None else tuple(self._policy.names_of(self._cosigners(cosigned)))
@@ -161,7 +162,7 @@ class Collector:
         except PushError as error:
             if error.is_away:
                 raise
-            with suppress(RemoteError, MissingFileError, NoteError):
+            with suppress(RemoteError, MissingFileError, NoteError, PushError):
                 return await self._asked_for_file(witness, origin)
             raise
         answer = self._understand(witness, origin, note)
@@ -169,9 +170,16 @@ class Collector:
         return answer
 
     async def _asked_for_file(self, witness: PolicyWitness, origin: str) -> _Answer:
-        """Raises RemoteError, MissingFileError, NoteError."""
-        note = Note.parse(await self._remote.get(witness.url.rstrip("/"), published_path(origin)))
-        return self._understand(witness, origin, note)
+        """Raises RemoteError, MissingFileError, NoteError, and PushError where it takes too long or did so before."""
+        self._pusher.check(witness)
+        try:
+            async with asyncio.timeout(ADD_TIMEOUT_S):
+                data = await self._remote.get(witness.url.rstrip("/"), published_path(origin))
+        except TimeoutError:
+            why = f"its file takes longer than {ADD_TIMEOUT_S:.0f} s"
+            self._pusher.leave_alone(witness, why)
+            raise PushError(why, is_away=True) from None
+        return self._understand(witness, origin, Note.parse(data))
 
     def _understand(self, witness: PolicyWitness, origin: str, note: Note) -> _Answer:
         """Raises NoteError: it isn't what this witness has cosigned of this log, or not at a time that can be."""
@@ -230,8 +238,25 @@ class Collector:
             return gathered
         return before
 
-    def _is_over(self, folder: Path, gathered: Note, newest: Note, ahead: int) -> bool:
-        """Whether the newest checkpoint takes the place of the one that is held out. `ahead`: a witness's largest."""
+    def _have_gone_past(self, gathered: Note, newest: Note, heard: Sequence[_Heard]) -> bool:
+        """Whether a witness says that it has cosigned more than what is held out, and can cosign the newest.
+
+        That is its word alone. So it counts once until the witness has cosigned something: one that lies would else
+        change what is held out each round, before those who look more seldom have seen it.
+        """
+        origin, size, largest = checkpoint_of(newest).origin, checkpoint_of(gathered).size, checkpoint_of(newest).size
+        cosigners, found = self._cosigners(gathered), False
+        for witness, each in zip(self._witnesses, heard, strict=True):
+            said = (witness.name, origin)
+            if witness.key in cosigners:
+                self._gone_past.discard(said)
+            elif size < each.size <= largest and said not in self._gone_past:
+                self._gone_past.add(said)
+                found = True
+        return found
+
+    def _is_over(self, folder: Path, gathered: Note, newest: Note, *, gone_past: bool) -> bool:
+        """Whether the newest checkpoint takes the place of the one that is held out."""
         size = checkpoint_of(gathered).size
         if checkpoint_of(newest).size <= size:
             return False
@@ -241,8 +266,8 @@ class Collector:
             return True
         if self._policy.is_met_by(cosigners) and all(witness.name in self._by_request for witness in lacking):
             return True  # whoever is sent a checkpoint takes the next one as well
-        if not self._policy.is_met_by(cosigners) and ahead > size:
-            return True  # a witness has gone past it, and can't cosign it any more
+        if not self._policy.is_met_by(cosigners) and gone_past:
+            return True  # that witness can't cosign it any more
         return self._clock() - (folder / PENDING).stat().st_mtime > self._patience_s
 
     def _cosigners(self, note: Note) -> list[VerifierKey]:

@@ -64,17 +64,15 @@ class Pusher:
 
         `note` bears the log's signatures alone. Of the answer only its form was checked.
         """
-        away = self._away.get(witness.name)
-        if away is not None and self._clock_s() < away.until_s:
-            raise PushError(away.why, is_away=True)
+        self.check(witness)
         try:
             found = await self._try(witness, log, note)
         except RemoteError as error:
-            self._leave_alone(witness, str(error))
+            self.leave_alone(witness, str(error))
             raise PushError(str(error), is_away=True) from error
         except PushError as error:
             if error.is_away:
-                self._leave_alone(witness, str(error))
+                self.leave_alone(witness, str(error))
             else:
                 self._away.pop(witness.name, None)
             raise
@@ -108,7 +106,14 @@ class Pusher:
                 raise PushError(f"it has cosigned another tree of {size} leaves than this ledger's (409)")
         raise PushError(f"it has each time cosigned something else meanwhile (409, {TRIES_MAX} times)")
 
-    def _leave_alone(self, witness: PolicyWitness, why: str) -> None:
+    def check(self, witness: PolicyWitness) -> None:
+        """Raises PushError where it is to be left alone for now."""
+        away = self._away.get(witness.name)
+        if away is not None and self._clock_s() < away.until_s:
+            raise PushError(away.why, is_away=True)
+
+    def leave_alone(self, witness: PolicyWitness, why: str) -> None:
+        """For a while, as it can't be reached, has too much to do, or keeps whoever asks waiting."""
         before = self._away.get(witness.name)
         now_s = self._clock_s()
         if before is not None and now_s < before.until_s:

@@ -25,6 +25,7 @@ TIMEOUT_S = 30.0  # of one request: a proof waits for some tens of them
 ADD_TIMEOUT_S = 10.0  # of a submission, which a witness answers from what it knows
 REQUESTS_AT_ONCE = 8  # to one host; more is unkind
 REDIRECTS_MAX = 3
+SAID_MAX = 200  # characters of a stranger's own words, in a line that a person reads
 CHECKPOINT_MAX_BYTES = 65_536  # with a hundred cosignatures it has 20,000
 _GONE = {404, 410}
 _WEB = {"http", "https"}
@@ -112,7 +113,7 @@ class Remote:
             async with self._session.post(url, data=submission, timeout=wait, allow_redirects=False) as response:
                 data = await _up_to(response, limit)
         except (aiohttp.ClientError, ssl.SSLError, TimeoutError, OSError, ValueError) as error:
-            raise RemoteError(f"{url} doesn't answer: {error or type(error).__name__}") from error
+            raise RemoteError(f"{url} doesn't answer: {_why(error)}") from error
         return Answered(response.status, response.content_type, _within(data, limit, url))
 
     async def tiles(self, address: str, wanted: Iterable[Tile]) -> dict[Tile, bytes]:
@@ -135,11 +136,23 @@ class Remote:
                 if response.status in _GONE:
                     raise MissingFileError(f"there is no {url}")
                 if response.status != 200:
-                    raise RemoteError(f"{url} answers {response.status} {response.reason}")
+                    raise RemoteError(f"{url} answers {response.status} {in_words(response.reason)}")
                 data = await _up_to(response, limit)
         except (aiohttp.ClientError, ssl.SSLError, TimeoutError, OSError, ValueError) as error:
-            raise RemoteError(f"{url} can't be read: {error or type(error).__name__}") from error
+            raise RemoteError(f"{url} can't be read: {_why(error)}") from error
         return _within(data, limit, url)
+
+
+def in_words(said: object) -> str:
+    """What a stranger said, for one line of a log or a terminal: short, and without what a terminal would obey."""
+    text = " ".join(str(said).split())[:SAID_MAX]
+    return text if text.isascii() and text.isprintable() else ascii(text)
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return "it takes too long"
+    return in_words(error) or type(error).__name__
 
 
 async def _up_to(response: aiohttp.ClientResponse, limit: int) -> bytes:

@@ -41,6 +41,8 @@ from streams.ledger_service.witness_store import WitnessStore, published_path
 logger = structlog.get_logger(__name__)
 
 LOGS_AT_ONCE = 8
+LOOK_MAX_S = 45.0  # at one log: whoever answers byte by byte must not keep other logs from being looked at
+PEER_LOOK_MAX_S = 30.0  # ... and at what one other witness was shown of it
 SENT = "sent to this witness"  # where a checkpoint comes from that came by request
 TURN_MAX_S = 5.0  # whoever watches the witness hears of it so often, though it waits
 CONVICTED = "convicted"  # the charge of an alarm that was raised in an earlier look, or by an earlier process
@@ -154,6 +156,7 @@ class Witness:
         standing.raised = set()
         outcome = await self._look_at(log)
         for peer in self._watch.peers if log.address else ():  # without tiles nothing can be compared
+            self.turns += 1
             if CONVICTED not in standing.raised and await self._compare_with_peer(log, peer):
                 outcome = Outcome.ALARM
         standing.outcome = outcome
@@ -170,12 +173,14 @@ class Witness:
             return self.standings[log.origin].outcome or Outcome.UNCHANGED
         mine = self._mine(log)
         try:
-            shown = await self._shown(log, mine)
-            comparison = await self._compare(log, shown, mine)
+            async with asyncio.timeout(LOOK_MAX_S):
+                shown = await self._shown(log, mine)
+                comparison = await self._compare(log, shown, mine)
         except _ForeignError as error:
             return self._alarm(log, Charge.FOREIGN_KEY, (mine, error.shown), Comparison(_NO, (), str(error)))
-        except (RemoteError, MissingFileError) as error:
-            logger.warning("the log can't be reached", log=log.origin, error=str(error))
+        except (RemoteError, MissingFileError, TimeoutError) as error:
+            why = str(error) or f"it takes longer than {LOOK_MAX_S:.0f} s"
+            logger.warning("the log can't be reached", log=log.origin, error=why)
             return Outcome.UNREACHABLE
         except NoteError as error:
             logger.warning("the log shows no checkpoint", log=log.origin, error=str(error))
@@ -321,12 +326,14 @@ class Witness:
         source = f"{peer}/{published_path(log.origin)}"
         standing = self.standings[log.origin]
         try:
-            theirs = self._opened(log, await self._remote.get(peer, published_path(log.origin)), source)
-            comparison = await self._compare(log, theirs, mine)
+            async with asyncio.timeout(PEER_LOOK_MAX_S):
+                theirs = self._opened(log, await self._remote.get(peer, published_path(log.origin)), source)
+                comparison = await self._compare(log, theirs, mine)
         except MissingFileError:
             return False  # it doesn't watch this log, or not yet
-        except (RemoteError, NoteError, _ForeignError) as error:
-            logger.warning("another witness can't be asked", log=log.origin, peer=peer, error=str(error))
+        except (RemoteError, NoteError, TimeoutError, _ForeignError) as error:
+            why = str(error) or f"it takes longer than {PEER_LOOK_MAX_S:.0f} s"
+            logger.warning("another witness can't be asked", log=log.origin, peer=peer, error=why)
             return False
         if comparison.verdict is Verdict.CONTRADICTION:
             charge = Charge.TWO_TREES if not comparison.proof else Charge.REWRITTEN

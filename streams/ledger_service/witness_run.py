@@ -11,6 +11,7 @@ from pathlib import Path
 import structlog
 from aiohttp import web
 
+from streams.connections import Terms, listening
 from streams.errors import ExitStatus, UserError
 from streams.ledger.notes import KeyType, VerifierKey
 from streams.ledger.policy import Policy
@@ -36,7 +37,12 @@ _HEADERS = {
 }
 
 _NEVER_KEPT = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+_REFUSED = {**_NEVER_KEPT, "Content-Type": "text/plain; charset=utf-8"}
 SUBMISSION_TIMEOUT_S = 10.0  # a request has a few kilobytes
+CONNECTIONS_MAX = 500  # logs that send, and whoever asks for a file: each comes and goes
+REQUEST_MAX_BYTES = 2 * SUBMISSION_MAX_BYTES  # with all that stands before it
+IDLE_CONNECTION_S = 30.0
+STUCK_S = 30.0  # who has taken nothing for so long has gone
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,13 +210,21 @@ async def serving_public(folder: Path, port: Port, witness: Witness | None = Non
     if witness is not None:
         app.router.add_post(f"/{ADD_CHECKPOINT}", add)
     app.router.add_get("/{path:.+}", handle)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    try:
+    async with AsyncExitStack() as stack:
         try:
-            await web.TCPSite(runner, port.host, port.port).start()
-        except OSError as error:
-            raise UserError(f"can't listen on {port.host}:{port.port} ({error.strerror or error}): --port.") from error
-        yield f"http://{port.host}:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
+            found_port = await stack.enter_async_context(listening(app, port.host, port.port, _terms()))
+        except (OSError, UnicodeError) as error:  # a name that can't be one is the latter
+            why = getattr(error, "strerror", None) or error
+            raise UserError(f"can't listen on {port.host}:{port.port} ({why}): --port.") from error
+        yield f"http://{port.host}:{found_port}"
+
+
+def _terms() -> Terms:
+    return Terms(
+        connections_max=CONNECTIONS_MAX,
+        request_max_bytes=REQUEST_MAX_BYTES,
+        idle_s=IDLE_CONNECTION_S,
+        stuck_s=STUCK_S,
+        refusal=lambda status, why: web.Response(status=status, body=f"{why}\n".encode(), headers=_REFUSED),
+        too_few_files="this process may open too few files for the witness's port (ulimit -n)",
+    )

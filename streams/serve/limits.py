@@ -1,13 +1,9 @@
 """Every limit of the server, in one place, with its reason."""
 
 QUERY_MAX_BYTES = 2_048  # of a request's path and query: the longest that we understand is a search
-HEADERS_MAX_BYTES = 8_190  # of one header line
 REQUEST_MAX_BYTES = 32 * 1_024  # of a whole request; held for each connection until it is whole
 IDLE_CONNECTION_S = 30.0  # a connection that sends no whole request for so long is closed
 CONNECTIONS_BESIDE_WATCHERS = 1_000  # who doesn't watch comes and goes
-FILES_KEPT_FREE = 128  # of those that a process may open: the index, the broker, what is imported late
-FILES_MAX = 1_048_576  # where the system names no limit
-SHOWN_MAX_CHARACTERS = 100  # of what a stranger sent, in a log line or a refusal
 ROWS_MAX = 2_000  # in one answer: a day's minutes, with room
 ROWS_DEFAULT = 100
 TOP_MAX = 100
@@ -33,5 +29,4 @@ LOOK_TIMEOUT_S = 10.0  # ... and how long that may take before it counts as away
 WATCHER_STUCK_S = 30.0  # who has taken nothing for so long has gone
 SEND_BUFFER_BYTES = 32 * 1_024  # of the kernel, for each watcher: old states must not pile up there either
 CATCH_UP_WAIT_S = 5.0  # how long a watcher that has seen more than we have waits before it begins anew
-STOP_TIMEOUT_S = 5.0
 UNREADABLE_LINE_EVERY_S = 60.0  # a source of nonsense mustn't fill the disk with log lines

@@ -21,12 +21,13 @@ from pathlib import Path
 import structlog
 from aiohttp import web
 
+from streams.connections import listening
 from streams.domain.freshness import Look
 from streams.domain.windows import Calendar
 from streams.engine.reader import open_reader
 from streams.errors import UserError
 from streams.metrics_service import SERVE_METRICS, ServeStanding, ServiceCollector
-from streams.serve.connections import listening
+from streams.serve.connections import terms
 from streams.serve.donors import ReceiptDesk, add_donors, read_link_keys
 from streams.serve.follow import Follower
 from streams.serve.http import Service, make_app
@@ -190,7 +191,7 @@ async def _listening(app: web.Application, settings: Settings) -> AsyncIterator[
     host, port = settings.serve_host, settings.serve_port
     async with AsyncExitStack() as stack:
         try:
-            found_port = await stack.enter_async_context(listening(app, host, port, settings.serve_watchers_max))
+            found_port = await stack.enter_async_context(listening(app, host, port, terms(settings.serve_watchers_max)))
         except (OSError, UnicodeError) as error:  # a name that can't be one is the latter
             raise UserError(
                 f"can't listen on {host}:{port} ({getattr(error, 'strerror', None) or error}). Choose another with "

@@ -13,6 +13,7 @@ from streams.ledger.notes import KeyType, Note, SignerKey
 from streams.ledger.policy import Policy, PolicyWitness
 from streams.ledger.published import checkpoint_of
 from streams.ledger.submission import Submission
+from streams.ledger_service import collect
 from streams.ledger_service.collect import Collector
 from streams.ledger_service.push import PAUSE_FIRST_S, PAUSE_MAX_S, TRIES_MAX, Pusher, PushError
 from streams.ledger_service.remote import CHECKPOINT_MAX_BYTES, Remote
@@ -243,7 +244,7 @@ async def test_a_witness_of_files_alone_at_a_web_address_is_asked_for_them(world
     with capture_logs() as lines:
         (found,) = await collector.collect()
         (found,) = await collector.collect()
-    assert [line["why"] for line in lines] == ["it takes no checkpoints by request (405): '405: Method Not Allowed'"]
+    assert [line["why"] for line in lines] == ["it takes no checkpoints by request (405): 'Method Not Allowed'"]
     await looking.look()
     (found,) = await collector.collect()
     assert (found.is_met, found.size) == (True, 300)
@@ -295,3 +296,51 @@ def submission_proof(log: GrowingLog, old: int, new: int) -> tuple[bytes, ...]:
     from streams.ledger.tree import consistency_proof  # noqa: PLC0415 - this test alone
 
     return tuple(consistency_proof(log.writer.log.nodes(new), old, new))
+
+
+async def test_one_that_only_says_that_it_is_ahead_leaves_the_others_the_time_that_they_have(world, scripted):
+    signer = KEYS[1]
+    world.lines = [
+        f"witness w0 {KEYS[0].verifier} {world.folder}/{KEYS[0].verifier.name}/public\n",
+        f"witness w1 {signer.verifier} {scripted.url}\n",
+    ]
+    collector = world.collector("group q 1 w0")
+    held_out = []
+    for grown in range(310, 350, 10):
+        scripted.answers = [size(grown)] * 3
+        (found,) = await collector.collect()
+        world.log.grow(grown)
+        held_out.append(found.waiting)
+        scripted.answers = [size(grown)] * 3
+        (found,) = await collector.collect()
+        held_out.append(found.waiting)
+    assert held_out[:2] == [300, 310]  # once it is believed
+    assert set(held_out[2:]) == {310}
+
+
+async def test_a_witness_whose_files_come_byte_by_byte_is_left_alone(world, scripted, monkeypatch):
+    monkeypatch.setattr(collect, "ADD_TIMEOUT_S", 0.5)
+    asked = []
+
+    async def slow(request):
+        asked.append(request.path)
+        response = web.StreamResponse()
+        await response.prepare(request)
+        while True:
+            await response.write(b"x")
+            await asyncio.sleep(0.05)
+
+    async def refuse(_):
+        return web.Response(status=403)
+
+    app = web.Application()
+    app.router.add_get("/{path:.+}", slow)
+    app.router.add_post("/{path:.+}", refuse)
+    async with TestServer(app) as server:
+        world.lines = [f"witness w0 {KEYS[0].verifier} {server.make_url('/')}\n"]
+        collector = world.collector("group q 1 w0")
+        async with asyncio.timeout(20):
+            for _ in range(5):
+                (found,) = await collector.collect()
+                assert not found.is_met
+    assert len(asked) == 1

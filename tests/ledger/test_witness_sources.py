@@ -4,10 +4,14 @@ import asyncio
 
 import pytest
 from aiohttp import web
+from aiohttp.test_utils import TestServer
+from structlog.testing import capture_logs
 
 from streams.errors import UserError
 from streams.ledger.checkpoint import Checkpoint
 from streams.ledger.notes import Note, SignerKey, sign_note
+from streams.ledger_service import remote as remote_module
+from streams.ledger_service import witness as witness_module
 from streams.ledger_service.files import Disk, write_durably
 from streams.ledger_service.remote import Remote, RemoteError, check_address
 from streams.ledger_service.witness import Outcome
@@ -104,6 +108,71 @@ async def test_a_log_that_fails_in_any_way_is_unreachable_and_no_alarm(tmp_path,
         assert await witness.look() is COSIGNED
     async with bench(tmp_path / "nobody", "http://127.0.0.1:1") as witness:
         assert await witness.look() is UNREACHABLE
+
+
+async def drip(request):
+    """An answer that begins at once and never ends."""
+    response = web.StreamResponse()
+    await response.prepare(request)
+    while True:
+        await response.write(b"x")
+        await asyncio.sleep(0.05)
+
+
+async def test_a_log_or_a_peer_that_answers_byte_by_byte_is_given_up_in_time(tmp_path, log, http, monkeypatch):
+    monkeypatch.setattr(witness_module, "LOOK_MAX_S", 0.5)
+    monkeypatch.setattr(witness_module, "PEER_LOOK_MAX_S", 0.5)
+    address, _, failing = http
+    failing["checkpoint"] = drip
+    async with bench(tmp_path / "w", address) as witness:
+        with capture_logs() as logs:
+            async with asyncio.timeout(20):
+                assert await witness.look() is UNREACHABLE
+        assert [line["error"] for line in logs] == ["it takes longer than 0 s"]
+    app = web.Application()
+    app.router.add_get("/{path:.+}", drip)
+    async with TestServer(app) as peer, bench(tmp_path / "v", log.folder, peers=[peer.make_url("/w")] * 2) as witness:
+        turns = witness.witness.turns
+        async with asyncio.timeout(20):
+            assert await witness.look() is COSIGNED
+        assert witness.witness.turns == turns + 3  # a watchdog sees that it gets on
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 500 \x1b[2J\x1b]0;owned\x07 \x9b31m\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 500 " + b"a" * 8_000 + b"\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 302 x\r\nContent-Length: 0\r\nLocation: http://[::\x9b31m\r\n\r\n",
+        b"\x00\x01\x1b[2J\r\n" * 1_000,
+    ],
+    ids=["reason", "long", "redirect", "nothing"],
+)
+async def test_what_a_stranger_says_is_one_short_line_that_no_terminal_obeys(answer):
+    async def speak(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(speak, "127.0.0.1", 0)
+    async with server, Remote() as remote:
+        address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        with pytest.raises(RemoteError) as caught:
+            await remote.get(address, "checkpoint")
+        line = str(caught.value)
+        assert line.isascii()
+        assert line.isprintable()
+        assert len(line) < 1_000
+
+
+async def test_an_answer_that_takes_too_long_is_said_to(http, monkeypatch):
+    address, _, failing = http
+    failing["checkpoint"] = drip
+    monkeypatch.setattr(remote_module, "TIMEOUT_S", 0.5)
+    async with Remote() as remote:
+        with pytest.raises(RemoteError, match="can't be read: it takes too long"):
+            await remote.get(address, "checkpoint")
 
 
 async def test_a_peer_that_fails_or_lies_keeps_no_log_from_being_cosigned(tmp_path, log):

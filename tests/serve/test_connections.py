@@ -8,8 +8,10 @@ from contextlib import asynccontextmanager
 import pytest
 from structlog.testing import capture_logs
 
-from streams.serve import connections, limits
-from streams.serve.connections import listening
+from streams import connections
+from streams.connections import listening
+from streams.serve import limits
+from streams.serve.connections import terms
 from streams.serve.http import SECURITY_HEADERS, make_app
 from streams.serve.routes import STREAM_PATH
 from tests.serve.world import serving_state
@@ -19,7 +21,7 @@ from tests.serve.world import serving_state
 async def a_port(folder, watchers_max=50, **options):
     async with (
         serving_state(folder, **options) as api,
-        listening(make_app(api.service), "127.0.0.1", 0, watchers_max) as port,
+        listening(make_app(api.service), "127.0.0.1", 0, terms(watchers_max)) as port,
     ):
         yield port
 
@@ -157,6 +159,6 @@ async def test_more_connections_than_may_be_are_refused_and_told_of_once(tmp_pat
 async def test_a_process_that_may_open_few_files_takes_fewer_connections_and_says_so(monkeypatch):
     monkeypatch.setattr(connections, "raise_file_limit", lambda: 1_024)
     with capture_logs() as logs:
-        assert connections.Room(4_000).max_connections == 1_024 - limits.FILES_KEPT_FREE
+        assert connections.Room(terms(4_000)).max_connections == 1_024 - connections.FILES_KEPT_FREE
     assert logs[0]["log_level"] == "warning"
     assert "ulimit -n" in logs[0]["event"]
