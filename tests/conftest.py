@@ -29,8 +29,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(autouse=True)
-def logs_as_before() -> Iterator[None]:
-    """A command that was run in this process has set up logging, to a stderr that the test alone has."""
+def logs_as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A command that was run in this process has set up logging, to a stderr that the test alone has.
+
+    No logger may be kept from its first line on, as commands keep theirs: a later test would write to that stderr.
+    """
+    configure = structlog.configure
+    monkeypatch.setattr(structlog, "configure", lambda **how: configure(**{**how, "cache_logger_on_first_use": False}))
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     yield

@@ -25,7 +25,7 @@ async def test_every_commit_restore_and_assignment_has_its_line_by_partition_and
     try:
         worker.wait_for("partition ready", times=8)
         await audited(topics)
-        assert worker.stop(60) == 0, worker.text()
+        assert worker.stop() == 0, worker.text()
     finally:
         if worker.process.poll() is None:
             worker.kill()
@@ -61,7 +61,7 @@ async def test_a_worker_at_info_tells_of_no_single_commit(topics: Settings) -> N
         worker = workers.start()
         worker.wait_for("partition ready", times=8)
         await audited(topics, workers)
-        assert worker.stop(60) == 0, worker.text()
+        assert worker.stop() == 0, worker.text()
         assert events(worker, "worker starts")[0]["version"]
         assert events(worker, "worker stopped")
         assert not events(worker, "committed")

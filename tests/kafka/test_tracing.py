@@ -27,7 +27,7 @@ async def test_each_commit_is_one_span_with_its_offsets_and_its_steps(topics: Se
         worker = workers.start(str(file), command=[script])
         worker.wait_for("partition ready", times=8)
         await audited(topics, workers)
-        assert worker.stop(60) == 0, worker.text()
+        assert worker.stop() == 0, worker.text()
     spans = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
     assert {span["name"] for span in spans} == {"commit"}
     assert {span["resource"]["attributes"]["service.name"] for span in spans} == {topics.app_id}
@@ -75,7 +75,7 @@ async def test_spans_go_to_the_collector_that_the_standard_variable_names(
                 worker = workers.start()
                 worker.wait_for("partition ready", times=8)
                 await audited(topics, workers)
-                assert worker.stop(60) == 0, worker.text()
+                assert worker.stop() == 0, worker.text()
         finally:
             server.shutdown()
             thread.join()
@@ -93,7 +93,7 @@ async def test_a_collector_that_is_away_costs_no_order_and_holds_up_no_end(
         worker = workers.start()
         worker.wait_for("partition ready", times=8)
         await audited(topics, workers)
-        assert worker.stop(60) == 0, worker.text()
+        assert worker.stop() == 0, worker.text()
         assert "was ended at once" not in worker.text()
 
 

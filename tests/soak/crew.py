@@ -107,7 +107,7 @@ class Crew:
     def stop(self) -> None:
         """SIGTERM to all, one after the other."""
         for place in self._places:
-            self._note_end(place, place.worker.stop(END_TIMEOUT_S))
+            self._note_end(place, place.worker.stop())
 
     def suspicious_lines(self) -> list[str]:
         """What stands in the logs of a worker that hung or failed; the first of it."""

@@ -170,8 +170,8 @@ async def test_a_worker_at_debug_shows_neither_its_secrets_nor_a_traceback(
         log = tmp_path / "worker.log"
         worker = WorkerProcess(settings, log, command)
         workers.all.append(worker)
-        await asyncio.to_thread(worker.wait_for, "partition ready", 4, 90)
-        await asyncio.to_thread(worker.stop, 60)
+        await asyncio.to_thread(worker.wait_for, "partition ready", 4)
+        await asyncio.to_thread(worker.stop)
         written = worker.text()
     assert "debug" in written.lower()
     assert token not in written
