@@ -5,16 +5,8 @@ Nothing survives it and nothing needs to: the next one reads the topics again.
 
 import asyncio
 import signal
-import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import (
-    AbstractContextManager,
-    AsyncExitStack,
-    ExitStack,
-    asynccontextmanager,
-    contextmanager,
-    nullcontext,
-)
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +21,7 @@ from streams.errors import UserError
 from streams.metrics_service import SERVE_METRICS, ServeStanding, ServiceCollector
 from streams.serve.connections import terms
 from streams.serve.donors import ReceiptDesk, add_donors, read_link_keys
+from streams.serve.folder import temporary_folder
 from streams.serve.follow import Follower
 from streams.serve.http import Service, make_app
 from streams.serve.hub import Hub
@@ -120,7 +113,7 @@ async def serving(
     `beside` is entered as long as they run.
     """
     loop = asyncio.get_running_loop()
-    with _temporary_folder() as folder:
+    with temporary_folder() as folder:
         index = TotalsIndex(folder, Calendar(settings.timezone), settings)
         state = State(index)
         hub = Hub(state, settings.serve_update_interval_ms / 1_000, wall_clock_ms)
@@ -152,17 +145,6 @@ async def serving(
                     await asyncio.gather(*working, return_exceptions=True)
         finally:
             index.close()
-
-
-@contextmanager
-def _temporary_folder() -> Iterator[Path]:
-    with ExitStack() as stack:
-        try:
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="everycent-serve-"))
-        except OSError as error:
-            message = f"no folder for the index ({error.strerror}): TMPDIR must name one that can be written"
-            raise UserError(message) from error
-        yield Path(folder)
 
 
 def _add_ledger(app: web.Application, settings: Settings) -> None:
