@@ -21,6 +21,9 @@ from tests.serve.world import serving_state
 WAIT_MS = 60_000  # on a machine with nothing else to do nothing here takes a second
 PHONE = {"width": 360, "height": 740}
 TRIES = 7
+FITS = "() => document.documentElement.scrollWidth <= innerWidth"
+# Of an element with all that hangs out of it.
+WIDTHS = "(e) => ({ left: e.getBoundingClientRect().left, right: e.getBoundingClientRect().left + e.scrollWidth })"
 
 expect.set_options(timeout=WAIT_MS)
 
@@ -306,6 +309,25 @@ async def test_names_are_text_whatever_they_hold(tmp_path):
             assert await page.locator("main img").count() == 0
 
 
+async def test_long_words_cover_no_amount_and_widen_no_page(tmp_path):
+    word = "W" * 200
+    async with serving_state(tmp_path, projects=[Project("P1", word, word, 1, word)]) as api:
+        api.commit(("W" * 64, NOON_MS, 3))
+        async with a_page(api, viewport=PHONE) as page:
+            await expect(page.locator(".projects li")).to_have_count(3)
+            for row in await page.locator(".projects li a").all():
+                who, what = [await row.locator(part).evaluate(WIDTHS) for part in (".who", ".what")]
+                assert who["right"] <= what["left"]
+            assert await page.evaluate(FITS)
+            await page.get_by_role("searchbox").fill("W")
+            await expect(page.locator("#results li")).to_have_count(2)
+            assert await page.evaluate(FITS)
+            for project in ("P1", "W" * 64):
+                await page.goto(f"{api.address}/project?id={project}")
+                await expect(page.locator("h1")).to_contain_text("WWW")
+                assert await page.evaluate(FITS), project
+
+
 @pytest.mark.parametrize("options", [{}, {"color_scheme": "dark"}, {"locale": "zh-CN", "viewport": PHONE}], ids=str)
 async def test_axe_finds_nothing_that_would_keep_anybody_from_using_it(api, options):
     api.state.freshness.as_of_ms = NOON_MS - 40_000
@@ -319,4 +341,4 @@ async def test_axe_finds_nothing_that_would_keep_anybody_from_using_it(api, opti
             found = await Axe().run(page)
             assert found.response["violations"] == [], found.generate_report()
             assert len(found.response["passes"]) > 20
-            assert await page.evaluate("() => document.documentElement.scrollWidth <= innerWidth"), path
+            assert await page.evaluate(FITS), path

@@ -134,6 +134,8 @@ async def test_a_receipt_may_be_pasted_as_a_file_or_as_text_into_the_page_or_its
         await give(page, "body", "paste", receipt.replace(b"index 300", b"index 301"))
         await expect(page.locator(".verdict")).to_contain_text("“inclusion” fails")
         await expect(page.locator("#held")).to_contain_text("The pasted text")
+        await give(page, "body", "paste", receipt.replace(b"\n", b"\r\n"))  # as Windows has it
+        await expect(page.locator(".verdict")).to_contain_text(RIGHT_BUT_DONOR)
         await page.get_by_text("Or paste its text").first.click()
         await page.fill("#text", receipt.decode().rstrip("\n"))
         await expect(page.locator(".verdict")).to_contain_text(RIGHT_BUT_DONOR)

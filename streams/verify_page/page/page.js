@@ -42,8 +42,9 @@ async function take(file) {
   }
 }
 
-/** A text that was pasted: marking it often leaves out its last line's end. */
-function takeText(text) {
+/** A text that was pasted: marking it often leaves out its last line's end, and some systems have ends of their own. */
+function takeText(given) {
+  const text = given.replaceAll("\r\n", "\n");
   hold(null, utf8(text.endsWith("\n") ? text : `${text}\n`));
 }
 
