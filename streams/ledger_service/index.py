@@ -5,8 +5,10 @@ written in one batch with what it has taken in, so a crash leaves both or neithe
 receipt shows the leaf itself. Only one process writes; others read what it had written when they opened it.
 """
 
+import os
+import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import msgspec
@@ -29,6 +31,7 @@ BATCH_BUNDLES = 64  # 16,384 ids: what is written at once, some megabytes
 BLOOM_BITS = 10  # one look in a hundred goes to the disk in vain
 CACHE_BYTES = 64 * 1_048_576
 METADATA_BLOCK_BYTES = 4_096  # of filters and of the index of a file
+_CONFIG = "rocksdict-config.json"
 _SEQ_BITS = 48  # beside 16 for the partition
 _POSITION = b"\x00position/%d"  # no id begins so: ids hold no control characters
 
@@ -93,18 +96,24 @@ def open_index(folder: Path, *, write: bool = False) -> Iterator[DonationIndex |
     if not write and not (folder / "CURRENT").exists():
         yield None
         return
-    folder.mkdir(parents=True, exist_ok=True)
     try:
-        database = Rdict(
-            str(folder), _options(), access_type=AccessType.read_write() if write else AccessType.read_only()
-        )
+        with ExitStack() as stack:
+            if write:
+                folder.mkdir(parents=True, exist_ok=True)
+                database = Rdict(str(folder), _options())
+            else:
+                place = folder if _may_be_written(folder) else stack.enter_context(_view(folder))
+                database = Rdict(str(place), _options(), access_type=AccessType.read_only())
+            stack.callback(database.close)
+            closing = stack.pop_all()
     except Exception as error:  # rocksdict raises no narrower one
         raise UserError(
             f"the index in {folder} can't be opened ({error}). If nobody else writes it, delete the folder: "
             "`everycent ledger index` makes it again from the ledger."
         ) from error
     try:
-        yield DonationIndex(database)
+        with closing:
+            yield DonationIndex(database)
     except Exception as error:
         if type(error) is not Exception:  # as rocksdict raises what RocksDB says
             raise
@@ -112,8 +121,22 @@ def open_index(folder: Path, *, write: bool = False) -> Iterator[DonationIndex |
             f"the index in {folder} is damaged ({error}). Delete the folder: `everycent ledger index` makes it again "
             "from the ledger."
         ) from error
-    finally:
-        database.close()
+
+
+def _may_be_written(folder: Path) -> bool:
+    """Whether rocksdict can write its own file there, which it does whoever only reads."""
+    file = folder / _CONFIG
+    return os.access(file if file.exists() else folder, os.W_OK)
+
+
+@contextmanager
+def _view(folder: Path) -> Iterator[Path]:
+    """A folder of our own with links to all files of one that we may only read, but for rocksdict's own."""
+    with tempfile.TemporaryDirectory(prefix="everycent-index-") as view:
+        for path in folder.iterdir():
+            if path.name != _CONFIG:
+                (Path(view) / path.name).symlink_to(path.absolute())
+        yield Path(view)
 
 
 def find_unindexed(

@@ -182,10 +182,14 @@ class WitnessStore:
             ((_, signature),) = note.signed_by([self.key])
             origin = checkpoint_of(note).origin
         except (NoteError, ValueError) as error:
-            raise UserError(
-                f"{path} is damaged ({error}): without it nobody knows what this witness has cosigned. Restore it, "
-                "or begin anew with another key in another folder."
-            ) from None
+            if path.is_relative_to(self._public):
+                way_out = f"Unless {self._folder} was put back from a backup, delete it: it's written again from there."
+            else:
+                way_out = (
+                    "Without it nobody knows what this witness has cosigned. Restore it, or begin anew with another "
+                    "key in another folder."
+                )
+            raise UserError(f"{path} is damaged ({error}). {way_out}") from None
         if path.parent.name != log_id(origin):
             raise UserError(f"{path} is of the log {origin!r}, which belongs elsewhere.")
         return note, origin, cosigned_at_s(signature)

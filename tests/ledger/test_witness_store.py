@@ -106,7 +106,7 @@ def test_a_record_that_is_damaged_or_anothers_is_told_and_never_passed_over(tmp_
     others = Note.parse(whole).with_signatures([])
     for data in (whole[:-9], b"", bytes(notes[0]), bytes(Note(others.text, (W2.cosign(others.text, NOW_S),)))):
         record.write_bytes(data)
-        with pytest.raises(UserError, match="is damaged"):
+        with pytest.raises(UserError, match=r"is damaged .* another key"):
             store_in(tmp_path)
     record.write_bytes(whole)
     record.parent.rename(record.parent.with_name(log_id("another")))
@@ -134,6 +134,19 @@ def test_a_log_whose_record_was_lost_from_public_is_published_again(tmp_path, no
     store_in(tmp_path)
     assert checkpoint_of(public_note(tmp_path)).size == SIZES[0]
     assert (tmp_path / "public/logs.txt").exists()
+
+
+def test_a_public_copy_that_is_damaged_costs_no_key_and_is_written_again_once_it_is_deleted(tmp_path, notes):
+    store_in(tmp_path).cosign(notes[0], NOW_S)
+    (copy,) = (tmp_path / "public/logs").glob("*/checkpoint")
+    whole = copy.read_bytes()
+    copy.write_bytes(whole[:-9])
+    with pytest.raises(UserError, match=r"is damaged .* delete it") as caught:
+        store_in(tmp_path)
+    assert "another key" not in str(caught.value)
+    copy.unlink()
+    store_in(tmp_path)
+    assert copy.read_bytes() == whole
 
 
 def environment(folder) -> dict[str, str]:
