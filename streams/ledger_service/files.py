@@ -14,11 +14,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from streams.errors import UserError
-from streams.ledger.published import Fetch, MissingFileError
+from streams.ledger.notes import NOTE_MAX_BYTES
+from streams.ledger.published import PENDING, Fetch, MissingFileError
+from streams.ledger.tiles import CHECKPOINT, ENTRY_MAX_BYTES, TILE_BYTES, TILE_WIDTH
 
 SYNC_THREADS = 8  # a disk takes several syncs at once for the price of one; more gain little
 ASIDE = ".aside"  # below a log's folder: what isn't whole yet. Web servers don't serve names that begin so
 LOCK = ".lock"
+TOTALS_MAX_BYTES = 1_073_741_824  # of a day's seal: some ten million projects
 
 
 class Disk:
@@ -92,15 +95,29 @@ def write_durably(disk: Disk, folder: Path, files: Sequence[tuple[str, bytes]], 
 
 
 def folder_fetch(folder: Path) -> Fetch:
-    """Reads a log's files where they lie."""
+    """Reads a log's files where they lie; of one that is longer than it can be, so much that its reader sees that.
+
+    They may be a stranger's, who is to be judged by them and not to fill the memory.
+    """
 
     def fetch(path: str) -> bytes:
         try:
-            return (folder / path).read_bytes()
+            with (folder / path).open("rb") as file:
+                limit = _limit_of(path)
+                return file.read(limit + 1) if os.fstat(file.fileno()).st_size > limit else file.read()
         except (FileNotFoundError, NotADirectoryError):
             raise MissingFileError(f"{folder} holds no {path}") from None
 
     return fetch
+
+
+def _limit_of(path: str) -> int:
+    """How many bytes a log's file can have."""
+    if path.startswith("tile/entries/"):
+        return TILE_WIDTH * (2 + ENTRY_MAX_BYTES)
+    if path.startswith("tile/"):
+        return TILE_BYTES
+    return NOTE_MAX_BYTES if path.endswith((CHECKPOINT, PENDING)) else TOTALS_MAX_BYTES
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import shutil
 import struct
 
@@ -14,7 +15,7 @@ from streams.errors import UserError
 from streams.ledger.leaf import decode_leaf, encode_leaf
 from streams.ledger.notes import SignerKey, sign_note
 from streams.ledger.published import checkpoint_of
-from streams.ledger.tiles import Bundle, pack_entries, unpack_entries
+from streams.ledger.tiles import CHECKPOINT, Bundle, Tile, pack_entries, unpack_entries
 from streams.ledger_service.fsck import Sources, check_log
 from streams.ledger_service.keys import LastSigned
 from streams.ledger_service.store import LogWriter
@@ -181,6 +182,19 @@ def test_a_bundle_whose_lengths_lie_is_told_as_cut_short(ledger):
     data[:2] = struct.pack(">H", 65_535)
     path.write_bytes(data)
     assert "tile/entries/000 is cut short" in check(ledger).difference or "not a donation" in check(ledger).difference
+
+
+@pytest.mark.parametrize("path", [CHECKPOINT, Tile(0, 0).path, Bundle(0).path], ids=["checkpoint", "tile", "bundle"])
+def test_a_file_that_is_longer_than_it_can_be_is_told_and_does_not_fill_the_memory(ledger, path):
+    os.truncate(ledger / "donations/0" / path, 1 << 40)  # nothing on the disk, and more than any machine's memory
+    (ledger / "keys.txt").write_text(f"{SIGNER.verifier}\n")
+    done = CliRunner().invoke(app, ["ledger", "fsck", "--files-only"], env={"EVERYCENT_LEDGER_DIR": str(ledger)})
+    if path == Bundle(0).path:  # what stands behind its entries is nobody's
+        assert done.stdout == "log 0: 900 leaves are right\n"
+    else:
+        assert isinstance(done.exception, SystemExit | UserError), done.exception
+        said = f"{done.stdout}{done.exception}"
+        assert path in said or "a note of" in said
 
 
 def test_a_check_that_was_interrupted_goes_on_and_a_later_one_checks_only_what_is_new(large, monkeypatch, tmp_path):
