@@ -117,7 +117,9 @@ def _limit_of(path: str) -> int:
         return TILE_WIDTH * (2 + ENTRY_MAX_BYTES)
     if path.startswith("tile/"):
         return TILE_BYTES
-    return NOTE_MAX_BYTES if path.endswith((CHECKPOINT, PENDING)) else TOTALS_MAX_BYTES
+    if path.startswith("notes/") or path.endswith((CHECKPOINT, PENDING)):
+        return NOTE_MAX_BYTES
+    return TOTALS_MAX_BYTES
 
 
 @contextmanager

@@ -150,7 +150,7 @@ def _check_partials(folder: Path, log: PublishedLog, size: int) -> None:
             expected = pack_entries(log.bundle(Bundle(number, there))[:width])
         else:
             expected = log.tile(Tile(level, number, there))[: width * 32]
-        if path.read_bytes() != expected:
+        if path.stat().st_size != len(expected) or path.read_bytes() != expected:
             raise DifferenceError(f"{name} is not the beginning of what is there now")
 
 
