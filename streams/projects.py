@@ -31,7 +31,8 @@ CREATE TABLE rows (row INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, record BLOB
 CREATE TABLE current (id BLOB PRIMARY KEY, record BLOB) WITHOUT ROWID;
 """
 _PAIRS = """
-SELECT rows.record, current.record FROM rows LEFT JOIN current ON current.id = CAST(rows.id AS BLOB) ORDER BY row
+SELECT rows.id, rows.record, current.record FROM rows
+LEFT JOIN current ON current.id = CAST(rows.id AS BLOB) ORDER BY row
 """
 
 
@@ -93,8 +94,8 @@ class ProjectTable:
         """Records of the topic, by key; the later one of a key counts."""
         self._database.executemany("REPLACE INTO current VALUES (?, ?)", records)
 
-    def pairs(self) -> Iterator[tuple[bytes, bytes | None]]:
-        """Of each row, in the file's order: the record that it makes, and the one that the topic has."""
+    def pairs(self) -> Iterator[tuple[str, bytes, bytes | None]]:
+        """Of each row, in the file's order: its id, the record that it makes, and the one that the topic has."""
         with closing(self._database.execute(_PAIRS)) as found:
             yield from found
 
@@ -141,25 +142,26 @@ async def _write(settings: Settings, table: ProjectTable, *, dry_run: bool) -> I
         sender: RecordSender | None = None
         rows = _with_known(table)
         while part := list(islice(rows, SEND_AT_ONCE)):
-            added += sum(known is None for _, known, differs in part if differs)
-            changed += sum(known is not None for _, known, differs in part if differs)
-            unchanged += sum(not differs for _, _, differs in part)
-            to_write = [record for record, _, differs in part if differs]
+            to_write = [(project_id, record) for project_id, record, _, differs in part if differs]
+            new = sum(known is None for _, _, known, differs in part if differs)
+            added += new
+            changed += len(to_write) - new
+            unchanged += len(part) - len(to_write)
             if dry_run or not to_write:
                 continue
             if sender is None:
                 sender = await stack.enter_async_context(open_sender(settings, settings.topics.projects))
-            await sender.send([decode_project(record).project_id.encode() for record in to_write], to_write)
+            await sender.send([project_id.encode() for project_id, _ in to_write], [record for _, record in to_write])
         if sender is not None:
             await sender.flush()
     return ImportReport(added, changed, unchanged)
 
 
-def _with_known(table: ProjectTable) -> Iterator[tuple[bytes, Project | None, bool]]:
-    """Of each row: its record, the project that the topic has, and whether they differ."""
-    for record, before in table.pairs():
+def _with_known(table: ProjectTable) -> Iterator[tuple[str, bytes, Project | None, bool]]:
+    """Of each row: its id, its record, the project that the topic has, and whether they differ."""
+    for project_id, record, before in table.pairs():
         known = _read(before)
-        yield record, known, record != before and known != decode_project(record)
+        yield project_id, record, known, record != before and known != decode_project(record)
 
 
 def _read(record: bytes | None) -> Project | None:

@@ -24,6 +24,7 @@ from streams.ledger.published import COSIGNED, PENDING, MissingFileError, Publis
 from streams.ledger.witnessing import Verdict, compare, open_checkpoint
 from streams.ledger_service.files import Disk, folder_fetch, write_durably
 from streams.ledger_service.keys import PUBLIC_KEYS
+from streams.ledger_service.logs_at_once import of_each
 from streams.ledger_service.push import Pusher, PushError
 from streams.ledger_service.remote import ADD_TIMEOUT_S, Remote, RemoteError, is_web_address
 from streams.ledger_service.witness_store import published_path
@@ -31,7 +32,6 @@ from streams.ledger_service.witness_store import published_path
 logger = structlog.get_logger(__name__)
 
 PATIENCE_ROUNDS = 6  # so many intervals the slower witnesses are waited for; then the next checkpoint has its turn
-LOGS_AT_ONCE = 8
 AHEAD_MAX_S = 3_600  # a cosignature from further in the future is of a clock that is wrong
 
 
@@ -87,14 +87,7 @@ class Collector:
         """Ask every witness about every log once. Raises OSError, and NoteError where the ledger is damaged."""
         folders = sorted(path.parent for path in self._folder.glob("donations/*/checkpoint"))
         folders += [path.parent for path in self._folder.glob("seals/checkpoint")]
-        found: list[Collected] = []
-        for start in range(0, len(folders), LOGS_AT_ONCE):
-            part = [self._collect_for(folder) for folder in folders[start : start + LOGS_AT_ONCE]]
-            for result in await asyncio.gather(*part, return_exceptions=True):
-                if isinstance(result, BaseException):
-                    raise result
-                found.append(result)
-        return found
+        return await of_each(folders, self._collect_for)
 
     async def _collect_for(self, folder: Path) -> Collected:
         fetch = folder_fetch(folder)

@@ -35,12 +35,12 @@ from streams.ledger.witnessing import (
     open_checkpoint,
     tiles_to_compare,
 )
+from streams.ledger_service.logs_at_once import of_each
 from streams.ledger_service.remote import Remote, RemoteError
 from streams.ledger_service.witness_store import WitnessStore, published_path
 
 logger = structlog.get_logger(__name__)
 
-LOGS_AT_ONCE = 8
 LOOK_MAX_S = 45.0  # at one log: whoever answers byte by byte must not keep other logs from being looked at
 PEER_LOOK_MAX_S = 30.0  # ... and at what one other witness was shown of it
 SENT = "sent to this witness"  # where a checkpoint comes from that came by request
@@ -143,11 +143,7 @@ class Witness:
         if self.broken is not None:
             raise self.broken
         self._store.check_clock(self._clock())
-        for start in range(0, len(self._watch.logs), LOGS_AT_ONCE):
-            looks = [self._look_around(log) for log in self._watch.logs[start : start + LOGS_AT_ONCE]]
-            for result in await asyncio.gather(*looks, return_exceptions=True):
-                if isinstance(result, BaseException):
-                    raise result
+        await of_each(self._watch.logs, self._look_around)
         return {origin: standing.outcome or Outcome.UNREACHABLE for origin, standing in self.standings.items()}
 
     async def _look_around(self, log: WatchedLog) -> None:

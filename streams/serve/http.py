@@ -164,7 +164,7 @@ def _api_handler(route: Route) -> Handler:
         make = partial(route.answer, service.state, question, service.clock_ms())
         answer = await service.aside.make(make) if route.is_slow else make()
         if answer is None:
-            return problem(503, "too many search just now")
+            return problem(503, "too many searches just now")
         return _answer(request, answer, service.state.freshness.as_of_ms)
 
     return handle

@@ -1,14 +1,12 @@
 """A person without a broker gets one line and an exit status, from every command that needs one."""
 
-import os
 import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from streams.engine.broker_runtime import KAFKA_VERSION
+from tests.cli.command import run
 
 PROJECTS = Path(__file__).parents[1] / "serve" / "projects.csv"
 COMMANDS = [
@@ -23,18 +21,6 @@ COMMANDS = [
     ("serve", "--port", "0"),
     ("projects", "import", str(PROJECTS)),
 ]
-
-
-def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("EVERYCENT_")}
-    return subprocess.run(
-        [sys.executable, "-m", "streams.cli", *arguments],
-        env={**inherited, "EVERYCENT_METRICS_PORT": "0", **environment},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
 
 
 @pytest.fixture

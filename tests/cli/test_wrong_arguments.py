@@ -3,12 +3,12 @@
 Each command runs as a process, as what is tested is also how it ends.
 """
 
-import os
+import functools
 import subprocess
-import sys
 
 import pytest
 
+from tests.cli import command
 from tests.ledger.parts import SIGNER
 
 NO_TEXT = b"\xff\xfe"
@@ -16,16 +16,7 @@ ID = "1000000500000000001:0"
 ENDLESS = "/dev/zero"
 
 
-def run(*arguments: str | bytes, **environment: str) -> subprocess.CompletedProcess[str]:
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("EVERYCENT_")}
-    return subprocess.run(
-        [sys.executable, "-m", "streams.cli", *arguments],
-        env={**inherited, "EVERYCENT_METRICS_PORT": "0", **environment},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+run = functools.partial(command.run, timeout_s=60)
 
 
 def told(done: subprocess.CompletedProcess[str]) -> str:

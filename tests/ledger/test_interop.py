@@ -7,7 +7,6 @@ import json
 import shutil
 import subprocess
 from base64 import b64decode, b64encode
-from pathlib import Path
 
 import pytest
 
@@ -21,24 +20,19 @@ from streams.ledger.tree import (
     verify_consistency,
     verify_inclusion,
 )
+from tests.ledger.go import build
 from tests.ledger.parts import SIGNER, entries, publish, writer
 
 SIZE = 1_000
 LEAVES = [(at, size) for size in (1, 2, 255, 256, 257, SIZE) for at in sorted({0, size // 3, size - 1})]
 GROWTHS = [(old, new) for new in (2, 256, 257, SIZE) for old in sorted({1, new // 2, new - 1, new})]
-BUILD_TIMEOUT_S = 540  # the libraries may have to be downloaded first
 
 pytestmark = pytest.mark.skipif(shutil.which("go") is None, reason="no Go here, whose libraries are the judges")
 
 
 @pytest.fixture(scope="module")
 def bridge(tmp_path_factory):
-    program = tmp_path_factory.mktemp("interop") / "interop"
-    folder = Path(__file__).parent / "interop"
-    subprocess.run(
-        ["go", "build", "-mod=readonly", "-o", str(program), "."], cwd=folder, check=True, timeout=BUILD_TIMEOUT_S
-    )
-    return program
+    return build("interop", tmp_path_factory)
 
 
 @pytest.fixture(scope="module")

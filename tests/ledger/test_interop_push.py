@@ -21,9 +21,9 @@ from streams.ledger_service.collect import Collector
 from streams.ledger_service.receipts import best_note
 from streams.ledger_service.remote import Remote
 from streams.ledger_service.witness_run import Port, serving_public
+from tests.ledger.go import build, go_version
 from tests.ledger.parts import ORIGIN, SALTS, SIGNER, donation
-from tests.ledger.test_interop import BUILD_TIMEOUT_S
-from tests.ledger.test_interop_witness import GO, WITNESS, go_version
+from tests.ledger.test_interop_witness import GO, WITNESS
 from tests.ledger.witness_parts import W1, GrowingLog, bench
 
 pytestmark = pytest.mark.skipif(go_version() < GO, reason="no Go 1.25 here, whose libraries are the judges")
@@ -31,12 +31,7 @@ pytestmark = pytest.mark.skipif(go_version() < GO, reason="no Go 1.25 here, whos
 
 @pytest.fixture(scope="module")
 def bridge(tmp_path_factory):
-    program = tmp_path_factory.mktemp("interop") / "interop_push"
-    folder = Path(__file__).parent / "interop_push"
-    subprocess.run(
-        ["go", "build", "-mod=readonly", "-o", str(program), "."], cwd=folder, check=True, timeout=BUILD_TIMEOUT_S
-    )
-    return program
+    return build("interop_push", tmp_path_factory)
 
 
 @pytest.fixture

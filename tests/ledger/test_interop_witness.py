@@ -4,34 +4,23 @@
 """
 
 import json
-import re
-import shutil
 import subprocess
 import time
 from base64 import b64encode
-from pathlib import Path
 
 import pytest
 
 from streams.ledger.notes import KeyType, Note, SignerKey, VerifierKey, cosigned_at_s
 from streams.ledger.policy import Policy
 from streams.ledger.receipt import make_receipt, verify_receipt
+from tests.ledger.go import BUILD_TIMEOUT_S, build, go_version
 from tests.ledger.parts import SALTS, SIGNER, donation, entries, publish, writer
-from tests.ledger.test_interop import BUILD_TIMEOUT_S
 
 GO = (1, 25)  # what interop_witness/go.mod asks for
 SEED = b"\x41" * 32
 WITNESS = SignerKey.from_seed("charity.example/witness", SEED, KeyType.COSIGNATURE)
 AT_S = 1_790_000_000
 LIBRARIES = ("formats", "torchwood")
-
-
-def go_version() -> tuple[int, int]:
-    if shutil.which("go") is None:
-        return (0, 0)
-    said = subprocess.run(["go", "env", "GOVERSION"], capture_output=True, text=True, check=False).stdout
-    found = re.match(r"go(\d+)\.(\d+)", said)
-    return (int(found[1]), int(found[2])) if found else (0, 0)
 
 
 pytestmark = pytest.mark.skipif(go_version() < GO, reason="no Go 1.25 here, whose libraries are the judges")
@@ -48,11 +37,7 @@ def log(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def judged(log, tmp_path_factory):
-    program = tmp_path_factory.mktemp("interop") / "interop_witness"
-    folder = Path(__file__).parent / "interop_witness"
-    subprocess.run(
-        ["go", "build", "-mod=readonly", "-o", str(program), "."], cwd=folder, check=True, timeout=BUILD_TIMEOUT_S
-    )
+    program = build("interop_witness", tmp_path_factory)
     note = log.log.note()
     ours = note.with_signatures([WITNESS.cosign(note.text, AT_S)])
     later = (AT_S + 1).to_bytes(8, "big")
